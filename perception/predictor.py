@@ -1,0 +1,139 @@
+"""From an image and the device's reading of its exposure to a Prediction: what a controller calls."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from assets.errors import InputError
+from perception.checkpoint import ModelConfig, load_model
+from perception.network import EndoscopyNet, Outputs, fold_norms
+from perception.prediction import CLASSES, Prediction
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A network ready to look at single frames."""
+
+    network: EndoscopyNet
+    """In evaluation mode, on `device`."""
+    config: ModelConfig
+    """Of the network; its camera is the lens that frames are taken to come from."""
+    device: torch.device
+    """Where the network runs."""
+    rays: Tensor
+    """Unit direction of each pixel of the config's camera, shape (3, H, W), on `device`; 0 where nothing is shown."""
+
+    @classmethod
+    def load(cls, path: Path | str, *, device: str | None = None) -> "Predictor":
+        """Read a `.safetensors` file of ours with the config beside it.
+
+        Args:
+            path: The weights.
+            device: "cpu" or "cuda"; None takes CUDA where it is there.
+
+        Raises:
+            InputError: A file is missing, damaged or of another kind; or the device is not there.
+        """
+        network, config = load_model(Path(path))
+        return cls.of(network, config, device=device)
+
+    @classmethod
+    def of(cls, network: EndoscopyNet, config: ModelConfig, *, device: str | None = None) -> "Predictor":
+        """Make a predictor of a network in memory, which is altered: norms are folded into convolutions.
+
+        Raises:
+            InputError: The device is not there.
+        """
+        place = choose_device(device)
+        rays, _ = config.camera.rays()
+        folded = fold_norms(network).to(place).requires_grad_(False)
+        return cls(folded, config, place, torch.from_numpy(rays).permute(2, 0, 1).contiguous().to(place))
+
+    def __call__(self, rgb: UInt8[np.ndarray, "h w 3"], exposure: float) -> Prediction:
+        """Look at one frame.
+
+        An image of another size is scaled to fit the network's, with a black margin where the shapes differ; what comes
+        back has the image's size.
+
+        Args:
+            rgb: sRGB.
+            exposure: Gain of the image, a reading of the device; 1 is nominal.
+
+        Raises:
+            InputError: The image is no (h, w, 3) array of bytes, or the exposure is not positive.
+        """
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or min(rgb.shape[:2]) < 1:
+            raise InputError(f"image: expected (h, w, 3) bytes, found {rgb.shape} of {rgb.dtype}")
+        if not (np.isfinite(exposure) and exposure > 0):
+            raise InputError(f"image: expected a positive exposure, found {exposure}")
+        camera = self.config.camera
+        fitted, inner = _fit(rgb, camera.width, camera.height)
+        image = torch.from_numpy(np.ascontiguousarray(fitted)).to(self.device).permute(2, 0, 1)[None].float() / 255
+        with torch.inference_mode():
+            outputs = self.network(image, torch.log(torch.tensor([exposure], device=self.device)).float(), self.rays)
+            maps = _maps(outputs, self.rays).cpu()
+            ahead = torch.cat([outputs.direction[0], outputs.visible_logit.sigmoid()]).double().cpu().numpy()
+        return _prediction(_unfit(maps, inner, rgb.shape[0], rgb.shape[1]), ahead)
+
+
+def choose_device(name: str | None) -> torch.device:
+    """Return the named device; None takes CUDA where it is there, else the CPU.
+
+    Raises:
+        InputError: There is no such device.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name not in ("cpu", "cuda"):
+        raise InputError(f"device: expected cpu or cuda, found {name!r}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device: expected a CUDA device, found none; use cpu")
+    return torch.device(name)
+
+
+def _maps(outputs: Outputs, rays: Tensor) -> Tensor:
+    """Stack class probabilities, z-depth, depth scale and shown mask of the first image: shape (C + 3, h, w)."""
+    shown = (rays[2] > 0).float()
+    # A point at distance d along the unit ray r has depth d r_z.
+    depth = outputs.log_distance[0].exp() * rays[2]
+    scale = outputs.log_scale[0].exp() * shown
+    return torch.cat([outputs.class_logits[0].softmax(dim=0), torch.stack([depth, scale, shown])])
+
+
+def _prediction(maps: NDArray[np.float32], ahead: NDArray[np.float64]) -> Prediction:
+    count = len(CLASSES)
+    probabilities, depth, scale, shown = maps[:count], maps[count], maps[count + 1], maps[count + 2] > 0.5
+    entropy = -np.sum(probabilities * np.log(np.maximum(probabilities, 1e-8)), axis=0) / np.log(count)
+    doubt = 1 - np.clip(1 - entropy, 0, 1) * np.exp(-scale)
+    direction = ahead[:3] / np.linalg.norm(ahead[:3])
+    uncertainty = float(doubt[shown].mean()) if shown.any() else 1.0
+    return Prediction(probabilities, depth, scale, direction, float(ahead[3]), uncertainty)
+
+
+def _fit(rgb: NDArray[np.uint8], width: int, height: int) -> tuple[NDArray[np.uint8], tuple[slice, slice]]:
+    """Scale an image into a black frame of the given size; return it with the rows and columns that it fills."""
+    rows, columns = rgb.shape[:2]
+    if (rows, columns) == (height, width):
+        return rgb, (slice(0, rows), slice(0, columns))
+    scale = min(height / rows, width / columns)
+    inner_height, inner_width = max(1, round(rows * scale)), max(1, round(columns * scale))
+    top, left = (height - inner_height) // 2, (width - inner_width) // 2
+    inner = (slice(top, top + inner_height), slice(left, left + inner_width))
+    fitted = np.zeros((height, width, 3), np.uint8)
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    fitted[inner] = cv2.resize(rgb, (inner_width, inner_height), interpolation=method)
+    return fitted, inner
+
+
+def _unfit(maps: Tensor, inner: tuple[slice, slice], height: int, width: int) -> NDArray[np.float32]:
+    cropped = maps[:, inner[0], inner[1]]
+    if cropped.shape[1:] != (height, width):
+        cropped = functional.interpolate(cropped[None], (height, width), mode="bilinear", align_corners=False)[0]
+    return np.asarray(cropped.contiguous().numpy(), dtype=np.float32)
