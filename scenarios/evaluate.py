@@ -1,0 +1,129 @@
+"""`trocar evaluate`: drivers on the same patients and seeds, with intervals bootstrapped by patient."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from assets.errors import InputError
+from assets.sources import load_source, resolve_patients
+from scenarios.catalogue import driver_named, scenario_named
+from scenarios.colonoscopy import endoscope_camera
+from scenarios.episode_figures import episode_figures
+from scenarios.figures import Figure
+from scenarios.loop import run_episode
+from scenarios.observer import EpisodeRecord, Observer, read_record, write_record
+from scenarios.parallel import run_pieces
+from scenarios.progress import progress
+from scenarios.runs import start_run
+from sim.scene import ColonoscopyScene
+from sim.shards import file_sha256
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What to evaluate."""
+
+    patients: tuple[str, ...]
+    """Patient folders, synth:ANATOMY:SEED, or ranges such as synth:colon:2000-2019."""
+    out: Path
+    """Run folder."""
+    model: str | None = None
+    """The network of the driver `model`: a .safetensors of ours, or file.py:name."""
+    scenario: str = "colonoscopy"
+    """A scenario's name, or file.py:Name."""
+    drivers: tuple[str, ...] = ("oracle", "model", "classical", "blind")
+    """Who drives: oracle, model, classical, blind, or file.py:Name."""
+    episodes: int = 2
+    """Episodes (seeds) of each driver on each patient."""
+    size: tuple[int, int] = (128, 128)
+    """Width and height of the picture [px]."""
+    friction: float | None = None
+    """Coulomb coefficient of the wall; the scenario's own if not given."""
+    seed: int = 0
+    """The evaluation's randomness."""
+    workers: int = 2
+    """Processes; the results do not depend on it."""
+
+    def __post_init__(self) -> None:
+        if self.episodes < 1 or self.workers < 1:
+            raise InputError(
+                f"evaluate: expected episodes and workers of at least 1, found {self.episodes}, {self.workers}"
+            )
+        if "model" in self.drivers and self.model is None:
+            raise InputError("evaluate: expected a model for the driver model (--model FILE), found none")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came out."""
+
+    episodes: tuple[EpisodeRecord, ...]
+    """By patient, driver and seed, in the order of the options."""
+    figures: tuple[Figure, ...]
+
+
+def evaluate(options: EvaluateOptions) -> Evaluation:
+    """Run every driver on every patient and seed; episodes that are in the folder already are kept.
+
+    Raises:
+        InputError: A source or the model is wrong, or the folder holds another evaluation.
+        OSError: The folder cannot be written.
+    """
+    sources = resolve_patients(options.patients)
+    for name in options.drivers:
+        driver_named(name, options.model)  # what cannot be had is said before the first episode
+    start_run(options.out, _content(options, sources))
+    pieces = [_Piece(source, options) for source in sources]
+    episodes: dict[int, tuple[EpisodeRecord, ...]] = {}
+    total = len(sources) * len(options.drivers) * options.episodes
+    with progress(f"driving {total} episodes", len(pieces)) as advance:
+        for index, records in run_pieces(_drive_patient, pieces, workers=options.workers):
+            episodes[index] = records
+            advance()
+    records = tuple(record for index in range(len(pieces)) for record in episodes[index])
+    return Evaluation(records, tuple(episode_figures(records, options.scenario)))
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """One patient: its geometry is made once, whoever drives."""
+
+    patient: str
+    options: EvaluateOptions
+
+
+def _drive_patient(piece: _Piece) -> tuple[EpisodeRecord, ...]:
+    """Run the drivers of one patient, episode by episode, each kept as soon as it is done."""
+    options = piece.options
+    scenario = scenario_named(options.scenario)
+    if options.friction is not None:
+        scenario = replace(scenario, friction=options.friction)
+    wanted = [(name, number) for name in options.drivers for number in range(options.episodes)]
+    paths = {
+        one: options.out / "episodes" / f"{file_name(piece.patient)}-{file_name(one[0])}-{one[1]}.json"
+        for one in wanted
+    }
+    missing = [one for one in wanted if not paths[one].exists()]
+    if missing:
+        patient = load_source(piece.patient)
+        with ColonoscopyScene(patient, camera=endoscope_camera(*options.size), friction=scenario.friction) as scene:
+            for name, number in missing:
+                # the same seed for every driver, and its own for every patient and episode
+                seed = zlib.crc32(f"{options.seed}/{piece.patient}/{number}".encode())
+                observer = Observer()
+                episode = run_episode(scene, scenario, driver_named(name, options.model), seed, recorder=observer)
+                observer.save_strip(options.out / "strips" / f"{paths[name, number].stem}.png")
+                write_record(paths[name, number], observer.record(piece.patient, episode))
+    return tuple(read_record(paths[one]) for one in wanted)
+
+
+def _content(options: EvaluateOptions, sources: Sequence[str]) -> dict[str, Any]:
+    """Say what decides the results: neither the folder nor the number of workers does."""
+    chosen = asdict(options)
+    del chosen["out"], chosen["workers"]
+    model = chosen["model"]
+    if model is not None and Path(model).is_file():
+        chosen["model_sha256"] = file_sha256(Path(model))
+    return {**chosen, "patients": list(sources)}

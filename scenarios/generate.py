@@ -1,0 +1,216 @@
+"""`trocar dataset generate`: a scenario and a list of patients become shards, one shard a patient."""
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from assets.errors import InputError
+from assets.labels import label_ids
+from assets.sources import load_source, resolve_patients
+from scenarios.catalogue import driver_named, scenario_named
+from scenarios.colonoscopy import endoscope_camera
+from scenarios.loop import Moment, run_episode
+from scenarios.parallel import run_pieces
+from scenarios.progress import progress
+from sim.atomic import atomic_file
+from sim.codec import DEPTH_STEP
+from sim.dataset_index import DatasetIndex, write_dataset
+from sim.render.appearance import Appearance, draw_appearance
+from sim.scene import ColonoscopyScene
+from sim.shards import Sample, ShardInfo, encode, index_record, read_shard, shard_info, write_shard
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+MAX_EPISODES = 8  # runs on one patient to collect its frames; a scope that is stuck at once yields few a run
+
+
+@dataclass(frozen=True)
+class GenerateOptions:
+    """What to record."""
+
+    patients: tuple[str, ...]
+    """Patient folders, synth:ANATOMY:SEED, or ranges such as synth:colon:0-15."""
+    out: Path
+    """Folder of the data set."""
+    scenario: str = "colonoscopy"
+    """A scenario's name, or file.py:Name."""
+    driver: str = "explorer"
+    """Who drives: explorer (the oracle, straying), oracle, classical, blind, or file.py:Name."""
+    frames: int = 120
+    """Frames a patient."""
+    every: int = 3
+    """Record every so many control steps."""
+    size: tuple[int, int] = (128, 128)
+    """Width and height [px]."""
+    appearance: bool = True
+    """Draw a new appearance (light, tissue, sensor) for each episode; else the standard one."""
+    splits: tuple[float, float, float] = (0.85, 0.15, 0.0)
+    """Shares of the patients, in order, for train, validation and test."""
+    seed: int = 0
+    """The data set's randomness."""
+    workers: int = 2
+    """Processes."""
+
+    def __post_init__(self) -> None:
+        if self.frames < 1 or self.every < 1 or self.workers < 1:
+            raise InputError(
+                f"generate: expected frames, every and workers of at least 1, "
+                f"found {self.frames}, {self.every}, {self.workers}"
+            )
+        if min(self.splits) < 0 or abs(sum(self.splits) - 1) > 1e-6:
+            raise InputError(f"generate: expected shares of the splits that sum to 1, found {self.splits}")
+
+
+def generate(options: GenerateOptions) -> DatasetIndex:
+    """Record a data set; shards that are there already from the same options are kept, so a killed run resumes.
+
+    Raises:
+        InputError: A source is wrong, or the folder holds another data set.
+        OSError: The folder cannot be written.
+    """
+    sources = resolve_patients(options.patients)
+    scenario_named(options.scenario)
+    config = _content(options, sources)
+    _claim(options.out, config)
+    pieces = [
+        _Piece(
+            source, split_of(index, len(sources), options.splits), options.out / f"{_file_name(source)}.tar", options
+        )
+        for index, source in enumerate(sources)
+    ]
+    infos: dict[int, ShardInfo] = {}
+    with progress("recording patients", len(pieces)) as advance:
+        for index, info in run_pieces(record_patient, pieces, workers=options.workers):
+            infos[index] = info
+            advance()
+    splits = {name: [piece for piece in pieces if piece.split == name] for name in SPLITS}
+    return write_dataset(
+        options.out,
+        (index_record(sample, piece.path.name) for piece in pieces for sample in read_shard(piece.path)),
+        labels=label_ids(),
+        depth_step=DEPTH_STEP,
+        splits={name: [piece.patient for piece in group] for name, group in splits.items()},
+        shards={name: [infos[pieces.index(piece)] for piece in group] for name, group in splits.items()},
+        config=config,
+    )
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """One shard: one patient, independent of all others."""
+
+    patient: str
+    split: Split
+    path: Path
+    options: GenerateOptions
+
+
+def record_patient(piece: _Piece) -> ShardInfo:
+    """Write one patient's shard, or take the one that is there."""
+    if piece.path.exists():
+        return shard_info(piece.path)
+    options = piece.options
+    samples: list[Sample] = []
+    patient = load_source(piece.patient)
+    # the patient's own seed: no other patient, and no number of workers, changes it
+    base = zlib.crc32(f"{options.seed}/{piece.patient}".encode())
+    camera = endoscope_camera(*options.size)
+    with ColonoscopyScene(patient, camera=camera) as scene:
+        for episode in range(MAX_EPISODES):
+            rng = np.random.default_rng([base, episode])
+            scene.appearance = draw_appearance(rng) if options.appearance else Appearance()
+            record = _Recorder(samples, options, piece, scene.appearance, episode, int(rng.integers(1 << 31)))
+            run_episode(
+                scene,
+                scenario_named(options.scenario),
+                driver_named(options.driver),
+                record.seed,
+                recorder=record,
+            )
+            if len(samples) >= options.frames:
+                break
+    return write_shard(piece.path, samples)
+
+
+class _Recorder:
+    """Turns every so many moments of an episode into samples."""
+
+    def __init__(
+        self,
+        samples: list[Sample],
+        options: GenerateOptions,
+        piece: _Piece,
+        appearance: Appearance,
+        episode: int,
+        seed: int,
+    ) -> None:
+        self._samples = samples
+        self._options = options
+        self._piece = piece
+        self._appearance = appearance
+        self._episode = episode
+        self._labels = label_ids()
+        self.seed = seed
+
+    def __call__(self, moment: Moment) -> bool:
+        """Record the moment if its turn has come; say whether more are wanted."""
+        if moment.situation.step % self._options.every:
+            return True
+        meta: dict[str, Any] = {
+            "patient": self._piece.patient,
+            "split": self._piece.split,
+            "seed": self.seed,
+            "episode": self._episode,
+            "step": moment.situation.step,
+            "phase": moment.situation.phase,
+            "labels": self._labels,
+            "lumen_direction": moment.truth.lumen_direction.tolist(),
+            "lumen_visible": bool(moment.truth.lumen_visible),
+            "appearance": asdict(self._appearance),
+            "contact": bool(moment.situation.state.tip_contact),
+            "arc": moment.situation.arc,
+        }
+        key = f"{_file_name(self._piece.patient)}-{self._episode:02d}-{moment.situation.step:05d}"
+        self._samples.append(encode(moment.frame, meta, key=key))
+        return len(self._samples) < self._options.frames
+
+
+def split_of(index: int, count: int, splits: Sequence[float]) -> Split:
+    """Return the split of the patient at `index` of `count`: whole patients, in order."""
+    train, validation, _ = splits
+    position = (index + 0.5) / count
+    return "train" if position < train else "validation" if position < train + validation else "test"
+
+
+def _content(options: GenerateOptions, sources: Sequence[str]) -> dict[str, Any]:
+    """Say what decides the bytes of the data set: neither its folder nor the number of workers does."""
+    chosen = asdict(options)
+    del chosen["out"], chosen["workers"]
+    return json.loads(json.dumps({**chosen, "patients": list(sources)}))  # type: ignore[no-any-return]
+
+
+def _claim(folder: Path, config: dict[str, Any]) -> None:
+    """Make the folder this data set's, or find that it is.
+
+    Raises:
+        InputError: It holds a data set of other options.
+    """
+    path = folder / "config.json"
+    if path.exists():
+        if json.loads(path.read_text()) != config:
+            raise InputError(
+                f"{folder}: expected no data set or one of the same options, found other options in {path}"
+            )
+        return
+    with atomic_file(path) as stream:
+        stream.write(json.dumps(config, sort_keys=True, indent=1).encode())
+
+
+def _file_name(patient: str) -> str:
+    """Make a file name of a patient's source, such as synth-colon-7."""
+    return "".join(letter if letter.isalnum() else "-" for letter in patient.strip("/").split("/")[-1])

@@ -1,0 +1,209 @@
+"""The one loop: observe, perceive, act, step; and what is noted of it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float64
+
+from perception.prediction import Prediction
+from scenarios.episode import EpisodeSummary
+from scenarios.interface import Driver, Observation, Readings, Scenario, Situation, Truth
+from scenarios.measures import MucosaSeen, PolypsFound, WallContact
+from sim.colonoscope import ScopeCommand, ScopeState
+from sim.frame import Frame
+from sim.scene import ColonoscopyScene
+
+CONTROL_STEP = 0.1  # s
+PROGRESS = 0.005  # m: less than this is no progress
+POLYP_CLASS = 2
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One control step as it is shown to a recorder."""
+
+    frame: Frame
+    truth: Truth
+    prediction: Prediction
+    command: ScopeCommand
+    situation: Situation
+
+
+Recorder = Callable[[Moment], bool]
+"""Called with every control step; False ends the episode."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What happened in one run."""
+
+    summary: EpisodeSummary
+    path: Float64[np.ndarray, "n 3"]
+    """Positions of the tip [m], one a control step."""
+    events: dict[str, int] = field(default_factory=dict)
+    """The first control step at which each event held."""
+
+
+def run_episode(
+    scene: ColonoscopyScene,
+    scenario: Scenario,
+    driver: Driver,
+    seed: int,
+    *,
+    recorder: Recorder | None = None,
+) -> Episode:
+    """Run one procedure on a scene from its start.
+
+    Args:
+        scene: Reset to its start here.
+        scenario: Phases, events and the success test.
+        driver: Gets the ground truth only if it says that it needs it.
+        seed: The episode's randomness: the start of the scope, the sensor's noise, the driver.
+        recorder: Called with every control step; may end the episode.
+
+    Returns:
+        The episode; it does not depend on what ran on the scene before.
+    """
+    started = time.perf_counter()
+    state = scene.reset(seed)
+    driver.reset(np.random.default_rng([seed, 1]))
+    mucosa = MucosaSeen(scene.mucosa)
+    polyps = PolypsFound(scene.polyp_instances)
+    contact = WallContact()
+    log = _Log(scene, state)
+    latency: list[float] = []
+    succeeded, reason, events = False, "out of steps", {}
+    phases = iter(scenario.phases)
+    phase, phase_start = next(phases), 0
+    step = 0
+    while step < scenario.max_steps:
+        frame = scene.observe()
+        direction, visible = scene.lumen_direction()
+        truth = Truth(frame, direction, visible)
+        observation = Observation(
+            frame.rgb, frame.camera, _readings(frame, state), truth if driver.needs_truth else None
+        )
+        asked = time.perf_counter()
+        prediction = driver.perceive(observation)
+        latency.append(time.perf_counter() - asked)
+        mucosa.add(frame, scene.mucosa_triangles())
+        polyps.add(frame, prediction.probabilities.argmax(axis=0) == POLYP_CLASS)
+        command = driver.act(prediction, observation.readings, phase.name)
+        situation = log.situation(step, step - phase_start, phase.name)
+        if recorder is not None and not recorder(Moment(frame, truth, prediction, command, situation)):
+            reason = "recorded"
+            break
+        state = scene.step(command)
+        step += 1
+        contact.add(state.tip_contact, state.contact_depth, CONTROL_STEP)
+        log.add(state, backwards=phase.name == "withdrawal")
+        situation = log.situation(step, step - phase_start, phase.name)
+        succeeded |= scenario.success(situation)
+        for name, holds in scenario.events.items():
+            if name not in events and holds(situation):
+                events[name] = step
+        stop = next((name for name, holds in scenario.aborts.items() if holds(situation)), None)
+        if stop is not None:
+            reason = f"{stop} in {phase.name} at {situation.arc * 1000:.0f} mm"
+            break
+        if phase.done(situation):
+            following = next(phases, None)
+            if following is None:
+                reason = "done"
+                break
+            phase, phase_start = following, step
+            log.begin_phase()
+    wall_time = time.perf_counter() - started
+    summary = EpisodeSummary(
+        scenario=scenario.name,
+        driver=driver.name,
+        patient=scene.patient.name,
+        seed=seed,
+        success=succeeded,
+        reason=reason,
+        steps=step,
+        insertion_steps=events.get("caecum", step),
+        simulated_time=step * CONTROL_STEP,
+        wall_time=wall_time,
+        path_length=log.insertion_path if log.insertion_path is not None else log.path_length,
+        centreline_length=scene.guide.length,
+        reached_arc=log.farthest,
+        contact_time=contact.time,
+        contact_depth_max=contact.deepest,
+        mucosa_seen=mucosa.share,
+        polyps_present=polyps.present,
+        polyps_found=polyps.found,
+        false_alarms=polyps.false_alarms,
+        latency_p50_ms=float(np.quantile(latency, 0.5)) * 1000,
+        latency_p99_ms=float(np.quantile(latency, 0.99)) * 1000,
+        minimum_distance_to_caecum=log.nearest_to_caecum,
+    )
+    return Episode(summary, np.array(log.path), events)
+
+
+def _readings(frame: Frame, state: ScopeState) -> Readings:
+    return Readings(
+        time=frame.time,
+        exposure=frame.exposure,
+        insertion=state.insertion,
+        bend_up=state.bend_up,
+        bend_right=state.bend_right,
+        roll=state.roll,
+        push_force=state.push_force,
+        blocked=state.blocked,
+    )
+
+
+class _Log:
+    """Where the tip went, and when it last made way."""
+
+    def __init__(self, scene: ColonoscopyScene, state: ScopeState) -> None:
+        self._scene = scene
+        self._state = state
+        self._arc = scene.arc()
+        self.farthest = self._arc
+        self.path = [state.T_world_camera[:3, 3].copy()]
+        self.path_length = 0.0
+        self.insertion_path: float | None = None
+        self.nearest_to_caecum = float("inf")
+        self._mark, self._idle = self._arc, 0
+
+    def begin_phase(self) -> None:
+        """Count progress from here; the first phase, the insertion, is over."""
+        self.insertion_path = self.path_length if self.insertion_path is None else self.insertion_path
+        self._mark, self._idle = self._arc, 0
+
+    def add(self, state: ScopeState, *, backwards: bool) -> None:
+        """Note a step; progress is forwards, or backwards in the withdrawal."""
+        position = state.T_world_camera[:3, 3].copy()
+        self.path_length += float(np.linalg.norm(position - self.path[-1]))
+        self.path.append(position)
+        self._state = state
+        self._arc = self._scene.arc()
+        self.farthest = max(self.farthest, self._arc)
+        made_way = self._mark - self._arc if backwards else self._arc - self._mark
+        if made_way >= PROGRESS:
+            self._mark, self._idle = self._arc, 0
+        else:
+            self._idle += 1
+        self.nearest_to_caecum = min(self.nearest_to_caecum, self._distances().get("caecum", float("inf")))
+
+    def situation(self, step: int, phase_step: int, phase: str) -> Situation:
+        """Say where the episode stands."""
+        return Situation(
+            step=step,
+            phase_step=phase_step,
+            phase=phase,
+            state=self._state,
+            arc=self._arc,
+            farthest_arc=self.farthest,
+            steps_since_progress=self._idle,
+            centreline_length=self._scene.guide.length,
+            landmark_distance=self._distances(),
+        )
+
+    def _distances(self) -> dict[str, float]:
+        tip = self.path[-1]
+        return {name: float(np.linalg.norm(tip - place)) for name, place in self._scene.patient.landmarks.items()}

@@ -1,0 +1,128 @@
+"""What is kept of an evaluated episode besides its summary: how good the perception was, the path, a film strip."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from assets.errors import InputError
+from perception.prediction import CLASSES
+from scenarios.episode import EpisodeSummary
+from scenarios.loop import Episode, Moment
+from scenarios.pictures import overlay
+from scenarios.truth import truth_as_prediction
+from sim.atomic import atomic_file
+
+JUDGED_EVERY = 5  # control steps
+STRIP_FRAMES = 12
+
+
+@dataclass(frozen=True)
+class EpisodeRecord:
+    """One episode as it is kept in the run folder."""
+
+    patient: str
+    """The patient's source, as it was asked for."""
+    summary: EpisodeSummary
+    events: dict[str, int]
+    """First control step of each event."""
+    path: list[list[float]]
+    """Positions of the tip [m]."""
+    frames: int
+    """Frames in which the perception was judged."""
+    counts: list[list[int]]
+    """For each of CLASSES the pixels: in both, predicted, true."""
+    errors: dict[str, float | None]
+    """Mean over the judged frames: abs_rel, abs_rel_scaled (median-scaled), direction_error_deg; None: never judged."""
+
+
+class Observer:
+    """Watches one episode."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros((len(CLASSES), 3), dtype=np.int64)
+        self._errors: dict[str, list[float]] = {"abs_rel": [], "abs_rel_scaled": [], "direction_error_deg": []}
+        self._frames = 0
+        self._pictures: list[UInt8[np.ndarray, "h w 3"]] = []
+        self._spacing = 8
+
+    def __call__(self, moment: Moment) -> bool:
+        """Judge the perception of every 5th control step, and keep some pictures; never end the episode."""
+        step = moment.situation.step
+        if step % JUDGED_EVERY == 0:
+            self._judge(moment)
+        if step % self._spacing == 0:
+            picture = overlay(moment.frame.rgb, moment.prediction.classes)
+            self._pictures.append(np.concatenate([moment.frame.rgb, picture], axis=0))
+            if len(self._pictures) == 2 * STRIP_FRAMES:  # of an episode of unknown length, keep pictures evenly spread
+                self._pictures = self._pictures[::2]
+                self._spacing *= 2
+        return True
+
+    def _judge(self, moment: Moment) -> None:
+        frame, said = moment.frame, moment.prediction
+        truth = truth_as_prediction(frame, moment.truth.lumen_direction, lumen_visible=moment.truth.lumen_visible)
+        _, shown = frame.camera.rays()
+        predicted, true = said.classes[shown], truth.classes[shown]
+        for index in range(len(CLASSES)):
+            mine, theirs = predicted == index, true == index
+            self._counts[index] += (np.count_nonzero(mine & theirs), np.count_nonzero(mine), np.count_nonzero(theirs))
+        self._frames += 1
+        valid = (frame.depth > 0) & (said.depth > 0)
+        if valid.any():
+            depth, guess = frame.depth[valid].astype(float), said.depth[valid].astype(float)
+            self._errors["abs_rel"].append(float(np.mean(np.abs(guess - depth) / depth)))
+            guess *= np.median(depth) / np.median(guess)
+            self._errors["abs_rel_scaled"].append(float(np.mean(np.abs(guess - depth) / depth)))
+        if moment.truth.lumen_visible:
+            cosine = float(np.clip(said.lumen_direction @ moment.truth.lumen_direction, -1, 1))
+            self._errors["direction_error_deg"].append(float(np.degrees(np.arccos(cosine))))
+
+    def record(self, patient: str, episode: Episode) -> EpisodeRecord:
+        """Put together what is kept."""
+        return EpisodeRecord(
+            patient=patient,
+            summary=episode.summary,
+            events=dict(episode.events),
+            path=np.round(episode.path, 5).tolist(),
+            frames=self._frames,
+            counts=self._counts.tolist(),
+            errors={name: float(np.mean(values)) if values else None for name, values in self._errors.items()},
+        )
+
+    def strip(self) -> UInt8[np.ndarray, "h w 3"]:
+        """Return the film strip: pictures above, the same with the predicted classes below, from left to right."""
+        return np.concatenate(self._pictures, axis=1)
+
+    def save_strip(self, path: Path) -> None:
+        """Write the film strip as a PNG."""
+        _, data = cv2.imencode(".png", cv2.cvtColor(self.strip(), cv2.COLOR_RGB2BGR))
+        with atomic_file(path) as stream:
+            stream.write(data.tobytes())
+
+
+def write_record(path: Path, record: EpisodeRecord) -> None:
+    """Write an episode as JSON.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    with atomic_file(path) as stream:
+        stream.write(json.dumps(asdict(record), allow_nan=False).encode())
+
+
+def read_record(path: Path) -> EpisodeRecord:
+    """Read an episode back.
+
+    Raises:
+        InputError: The file is missing or damaged.
+    """
+    try:
+        stored: dict[str, Any] = json.loads(path.read_bytes())
+        return EpisodeRecord(**{**stored, "summary": EpisodeSummary(**stored["summary"])})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path}: expected an episode, found {type(error).__name__}: {error}") from None

@@ -1,0 +1,21 @@
+"""Shared by all tests: array annotations are checked while they run, and Warp keeps quiet."""
+
+import os
+
+from jaxtyping import install_import_hook
+
+# Modules with Warp kernels are left out: Warp reads the kernels' source, which the hook's decorators would change.
+CHECKED = (
+    "assets",
+    "perception",
+    "scenarios",
+    "sim.camera",
+    "sim.codec",
+    "sim.dataset_index",
+    "sim.flow",
+    "sim.frame",
+    "sim.shards",
+)
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+install_import_hook(list(CHECKED), "beartype.beartype")
