@@ -1,7 +1,6 @@
 """Run folders: what was asked for, with which versions; and JSON files that appear whole or not at all."""
 
 import json
-import math
 import platform
 import subprocess
 from collections.abc import Collection, Mapping
@@ -53,7 +52,7 @@ def json_value(value: Any) -> Any:
 
 
 def run_config(command: str, options: Any) -> dict[str, Any]:
-    """Say what a run was: its command, all options (the seed is one), versions, commit, interpreter and machine type."""
+    """Say what a run was: its command, all options (the seed is one), versions, commit, interpreter and machine."""
     return {
         "command": command,
         "options": json_value(options),
@@ -150,17 +149,11 @@ def _require_same(path: Path, before: Mapping[str, Any], now: Mapping[str, Any],
             )
     old, new = dict(before.get("options") or {}), dict(now["options"])
     for name in sorted(set(old) | set(new)):
-        if name not in free and not _same(old.get(name), new.get(name)):
+        if name not in free and old.get(name) != new.get(name):
             raise InputError(
                 f"{path}: expected a run with the same options to resume, found {name} {old.get(name)!r} there and "
                 f"{new.get(name)!r} here; choose another --out or remove the folder"
             )
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, float) and isinstance(other, float) and math.isnan(one) and math.isnan(other):
-        return True
-    return bool(one == other)
 
 
 def _differing(old: Any, new: Any) -> str:
