@@ -1,0 +1,78 @@
+"""How a picture looks without changing what is in it: the light, the tissue's colour and texture, the sensor."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class LightSettings:
+    """The light guides of the endoscope's tip."""
+
+    power: float = 1.0
+    """Relative to the nominal lamp."""
+    positions: tuple[tuple[float, float, float], ...] = ((0.0035, 0.0015, 0.0), (-0.0035, 0.0015, 0.0))
+    """Centres of one or two light guides [m], camera axes; the tip of a colonoscope is about 13 mm across."""
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """One look; the default is a colonoscope's white light on healthy mucosa."""
+
+    hue: float = 0.0
+    """Turn of the tissue's colour towards yellow (positive) or crimson (negative); about -1 to 1."""
+    saturation: float = 1.0
+    """Factor on the tissue's colourfulness."""
+    brightness: float = 1.0
+    """Factor on the tissue's albedo."""
+    mottling: float = 1.0
+    """Factor on the slow variation of the tissue's colour."""
+    vessel_strength: float = 1.0
+    """Factor on the contrast of the vessels under the mucosa."""
+    vessel_scale: float = 1.0
+    """Factor on the size of the vessel pattern."""
+    wetness: float = 1.0
+    """Factor on the strength of the wet film's highlights."""
+    roughness: float = 1.0
+    """Factor on the film's roughness."""
+    bump: float = 1.0
+    """Factor on the height of the surface texture."""
+    spot: float = 1.0
+    """Exponent of the cosine in the light guides' beam."""
+    light_shift: tuple[float, float] = (0.0, 0.0)
+    """Shift of the light guides across the lens [m]."""
+    warmth: float = 0.0
+    """Colour temperature: positive is redder light, negative bluer."""
+    ambient: float = 1.0
+    """Factor on the light that the walls throw at each other."""
+    vignette: float = 0.25
+    """Loss of light at the corner of the image, as a share."""
+    shot_noise: float = 0.01
+    """Standard deviation of the photon noise at full scale, as a share of it."""
+    read_noise: float = 0.003
+    """Standard deviation of the sensor's own noise, as a share of full scale."""
+    texture_offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Shift of all surface textures [m]."""
+
+
+def draw_appearance(rng: np.random.Generator) -> Appearance:
+    """Draw a look at random, within what real colonoscopies show."""
+    return Appearance(
+        hue=float(rng.uniform(-1, 1)),
+        saturation=float(rng.uniform(0.75, 1.2)),
+        brightness=float(rng.uniform(0.75, 1.2)),
+        mottling=float(rng.uniform(0.5, 1.6)),
+        vessel_strength=float(rng.uniform(0.2, 1.8)),
+        vessel_scale=float(rng.uniform(0.7, 1.5)),
+        wetness=float(rng.uniform(0.3, 1.6)),
+        roughness=float(rng.uniform(0.8, 1.4)),
+        bump=float(rng.uniform(0.6, 1.5)),
+        spot=float(rng.uniform(0.6, 2.0)),
+        light_shift=(float(rng.uniform(-0.001, 0.001)), float(rng.uniform(-0.001, 0.001))),
+        warmth=float(rng.uniform(-0.6, 0.6)),
+        ambient=float(rng.uniform(0.6, 1.5)),
+        vignette=float(rng.uniform(0.1, 0.4)),
+        shot_noise=float(rng.uniform(0.004, 0.02)),
+        read_noise=float(rng.uniform(0.001, 0.006)),
+        texture_offset=(float(rng.uniform(0, 1)), float(rng.uniform(0, 1)), float(rng.uniform(0, 1))),
+    )

@@ -1,0 +1,118 @@
+"""A camera's lens as the kernels want it: a ray for every pixel, and a table that projects directions quickly."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import warp as wp
+from jaxtyping import Float32
+from numpy.typing import NDArray
+
+from sim.camera import Camera
+
+Curve = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+TABLE_SIZE = 4096
+BACK_COSINE = -0.86
+"""Directions farther than 149 degrees off the axis are not projected: the lens bends lines too much there."""
+
+
+@wp.struct
+class Lens:
+    """What the kernels know of the lens; `bend` bounds the second derivative of a projected great circle [px/rad^2]."""
+
+    fisheye: wp.bool
+    width: wp.int32
+    height: wp.int32
+    fx: wp.float32
+    fy: wp.float32
+    cx: wp.float32
+    cy: wp.float32
+    field_sine: wp.float32
+    field_cosine: wp.float32
+    bend_near: wp.float32
+    bend_far: wp.float32
+
+
+def layout(struct: Any) -> Any:
+    """Return the record type of NumPy arrays that hold this struct of the kernels."""
+    return struct.numpy_dtype()
+
+
+@dataclass(frozen=True)
+class LensTables:
+    """A lens with its tables."""
+
+    lens: Lens
+    rays: Float32[np.ndarray, "n 3"]
+    """Unit direction of each pixel, row by row, camera axes; 0 where the pixel shows nothing."""
+    radius_over_sine: Float32[np.ndarray, "m"]
+    """Image radius over the sine of the off-axis angle, by the angle's cosine from -1 to 1; focal length 1."""
+
+
+def build_lens(camera: Camera) -> LensTables:
+    """Tabulate a camera's lens."""
+    rays, shown = camera.rays()
+    widest = float(np.arccos(np.clip(rays[shown][:, 2].min(), -1, 1))) if shown.any() else 0.0
+    radius, slope, curve = _lens_curve(camera, widest)
+
+    cosine = np.linspace(-1, 1, TABLE_SIZE)
+    angle = np.arccos(np.clip(cosine, -1 + 1e-9, 1 - 1e-9))
+    lens = Lens()
+    lens.fisheye = camera.model == "fisheye"
+    lens.width, lens.height = camera.width, camera.height
+    lens.fx, lens.fy, lens.cx, lens.cy = camera.fx, camera.fy, camera.cx, camera.cy
+    lens.field_sine, lens.field_cosine = float(np.sin(widest + 1e-3)), float(np.cos(widest + 1e-3))
+    focal = max(camera.fx, camera.fy)
+    near = np.linspace(1e-3, min(widest + 0.1, 2.6), 400)
+    far = np.linspace(1e-3, float(np.arccos(BACK_COSINE)), 400)
+    lens.bend_near = focal * _bend(near, radius(near), slope(near), curve(near))
+    lens.bend_far = focal * _bend(far, radius(far), slope(far), curve(far))
+    table = radius(angle) / np.sin(angle)
+    return LensTables(lens, np.ascontiguousarray(rays.reshape(-1, 3)), table.astype(np.float32))
+
+
+def _lens_curve(camera: Camera, widest: float) -> tuple[Curve, Curve, Curve]:
+    """Return the image radius and its two derivatives; beyond the widest angle shown the lens goes on straight."""
+    k = np.array([1.0, *camera.distortion])
+    powers = np.arange(1, 10, 2)
+
+    def poly(angle: NDArray[np.float64], order: int) -> NDArray[np.float64]:
+        total = np.zeros_like(angle)
+        for factor, power in zip(k, powers, strict=True):
+            scale = factor * np.prod([power - i for i in range(order)]) if order else factor
+            if power >= order:
+                total = total + scale * angle ** (power - order)
+        return total
+
+    end = np.array(widest)
+    end_slope = max(float(poly(end, 1)), 0.1)
+
+    def radius(angle: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.where(angle < widest, poly(angle, 0), poly(end, 0) + end_slope * (angle - widest))
+
+    def slope(angle: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.where(angle < widest, poly(angle, 1), end_slope)
+
+    def curve(angle: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.where(angle < widest, poly(angle, 2), 0.0)
+
+    return radius, slope, curve
+
+
+def _bend(
+    angle: NDArray[np.float64], radius: NDArray[np.float64], slope: NDArray[np.float64], curve: NDArray[np.float64]
+) -> float:
+    """Bound |p''| over all great circles through these angles, p in units of the focal length.
+
+    A great circle with direction d off the meridian has angle' = cos d, azimuth' = sin d / sin(angle),
+    angle'' = cot(angle) sin^2 d and azimuth'' = -2 cot(angle) cos d sin d / sin(angle).
+    """
+    angle, radius, slope, curve = (values[:, None] for values in (angle, radius, slope, curve))
+    direction = np.linspace(0, np.pi / 2, 50)[None]
+    forward, sideways = np.cos(direction), np.sin(direction)
+    cotangent, turn = 1 / np.tan(angle), sideways / np.sin(angle)
+    along = curve * forward**2 + slope * cotangent * sideways**2 - radius * turn**2
+    across = 2 * slope * forward * turn - 2 * radius * cotangent * forward * turn
+    return float(np.hypot(along, across).max()) * 1.05

@@ -1,0 +1,339 @@
+"""Render frames with all ground truth from one visibility pass."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+import warp as wp
+from jaxtyping import Float, Float32, Int32
+from numpy.typing import NDArray
+
+from assets.errors import InputError
+from assets.transforms import inverse
+from sim.camera import Camera
+from sim.frame import Frame
+from sim.render import raster, shading
+from sim.render.appearance import Appearance, LightSettings
+from sim.render.geometry import Geometry, build_geometry
+from sim.render.lens import build_lens, layout
+from sim.render.look import fill_look, gauss_table, tissue_of, tone_table
+from sim.scene_objects import SceneObject
+
+Method = Literal["raster", "raycast"]
+
+
+@dataclass(frozen=True)
+class Visibility:
+    """What each pixel sees."""
+
+    triangle: Int32[np.ndarray, "h w"]
+    """Index among the triangles of all objects one after the other; -1 where nothing."""
+    weights: Float32[np.ndarray, "h w 2"]
+    """Barycentric weights of the triangle's first two vertices; 0 where nothing."""
+    depth: Float32[np.ndarray, "h w"]
+    """z-depth [m]; 0 where nothing."""
+
+
+class Renderer:
+    """Renders one scene through one camera; owns the device arrays and the threads, so close it or use `with`."""
+
+    def __init__(
+        self,
+        objects: Sequence[SceneObject],
+        camera: Camera,
+        *,
+        device: str = "cpu",
+        threads: int = 2,
+        visibility: Method | None = None,
+    ) -> None:
+        """Put the scene on the device.
+
+        Args:
+            objects: The scene; instance ids are 1 + the index in it.
+            camera: Intrinsics and lens of all frames.
+            device: A Warp device, such as `cpu` or `cuda:0`.
+            threads: On the CPU, how many threads share a frame; the picture does not depend on it.
+            visibility: Rasterise (CPU only) or cast rays; None takes what is faster on the device.
+
+        Raises:
+            InputError: A mesh is damaged, there are too many objects, or the device cannot do what is asked.
+        """
+        wp.config.quiet = True
+        wp.init()
+        self.camera = camera
+        self.geometry: Geometry = build_geometry(objects)
+        self.metered = 0.0
+        """Mean luminance of the last picture: linear, 1 is full scale and no pixel counts for more."""
+        self._device = wp.get_device(device)
+        self._method: Method = visibility or ("raster" if self._device.is_cpu else "raycast")
+        if len(objects) > 65535:
+            raise InputError(f"renderer: expected at most 65535 objects, found {len(objects)}")
+        if threads < 1:
+            raise InputError(f"renderer: expected at least 1 thread, found {threads}")
+        if self._method == "raster" and not self._device.is_cpu:
+            raise InputError(f"renderer: expected visibility raycast on {device}, found raster, which is for the CPU")
+        self._threads = threads if self._device.is_cpu else 1
+        self._pool = ThreadPoolExecutor(self._threads - 1) if self._threads > 1 else None
+        self._lock = threading.Lock()
+        self._allocate(objects)
+        self._record()
+
+    def __enter__(self) -> "Renderer":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the threads."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def render(
+        self,
+        T_world_camera: Float[np.ndarray, "4 4"],
+        *,
+        exposure: float = 1.0,
+        light: LightSettings | None = None,
+        appearance: Appearance | None = None,
+        time: float = 0.0,
+        seed: int = 0,
+    ) -> Frame:
+        """Render one frame.
+
+        Args:
+            T_world_camera: Pose, OpenCV axes, finite.
+            exposure: Gain from scene radiance to the image.
+            light: The light guides; None takes a colonoscope's.
+            appearance: The look of tissue and sensor; None takes the default.
+            time: Goes into the frame [s].
+            seed: Of the sensor noise; the same seed gives the same bytes.
+
+        Returns:
+            A frame without flow. Pixels that see nothing are 0 in every channel.
+
+        Raises:
+            InputError: The pose or the exposure is not finite.
+        """
+        if not np.isfinite(exposure) or exposure <= 0:
+            raise InputError(f"renderer: expected a positive exposure, found {exposure}")
+        with self._lock:
+            self._place(T_world_camera)
+            fill_look(self._look[0], exposure, light or LightSettings(), appearance or Appearance(), seed)
+            self._upload(self._look_array, self._look)
+            self._run(shaded=True)
+            return self._frame(T_world_camera, exposure, time)
+
+    def visibility(self, T_world_camera: Float[np.ndarray, "4 4"]) -> Visibility:
+        """Find the triangle that each pixel sees.
+
+        Raises:
+            InputError: The pose is not finite.
+        """
+        with self._lock:
+            self._place(T_world_camera)
+            self._run(shaded=False)
+            shape = (self.camera.height, self.camera.width)
+            triangle = self._buffers["triangle"].numpy().reshape(shape)
+            seen = triangle >= 0
+            scene = np.append(self.geometry.scene_triangle, np.int32(-1))[triangle]
+            weights = np.where(seen[..., None], self._buffers["weights"].numpy().reshape(*shape, 2), 0)
+            return Visibility(scene, weights, self._buffers["depth"].numpy().reshape(shape).copy())
+
+    def _allocate(self, objects: Sequence[SceneObject]) -> None:
+        geometry, device = self.geometry, self._device
+        tables = build_lens(self.camera)
+        self._lens = tables.lens
+
+        def put(values: NDArray[Any], kind: Any) -> Any:
+            return wp.array(values, dtype=kind, device=device)
+
+        def make(count: int, kind: Any) -> Any:
+            return wp.zeros(count, dtype=kind, device=device)
+
+        count, pixels = len(geometry.triangles), self.camera.width * self.camera.height
+        self._vertex_shape = put(np.column_stack([geometry.normals, geometry.cavity]), wp.vec4)
+        self._scene: dict[str, Any] = {
+            "vertices": put(geometry.vertices, wp.vec3),
+            "triangles": put(geometry.triangles, wp.vec3i),
+            "triangle_object": put(geometry.triangle_object, wp.int32),
+        }
+        self._clusters: dict[str, Any] = {
+            "facing": put(geometry.facing, wp.float32),
+            "cluster_start": put(geometry.cluster_start, wp.int32),
+            "cluster_sphere": put(geometry.cluster_sphere, wp.vec4),
+        }
+        tissues = np.array([tissue_of(item) for item in objects], dtype=layout(shading.Tissue))
+        self._tables: dict[str, Any] = {
+            "tissues": put(tissues, shading.Tissue),
+            "tone": put(tone_table(), wp.float32),
+            "gauss": put(gauss_table(), wp.float32),
+        }
+        self._rays = put(tables.rays, wp.vec3)
+        self._radius_table = put(tables.radius_over_sine, wp.float32)
+        self._shown = np.any(tables.rays != 0, axis=1)
+        v, u = np.divmod(np.arange(pixels), self.camera.width)
+        corner = np.hypot(self.camera.width, self.camera.height) / 2
+        off_centre = np.hypot(u - self.camera.cx, v - self.camera.cy) / corner
+        self._vignette = put((off_centre**2).astype(np.float32), wp.float32)
+
+        self._pose = np.zeros(1, layout(raster.Pose))
+        self._look = np.zeros(1, layout(shading.Look))
+        self._pose_array, self._look_array = make(1, raster.Pose), make(1, shading.Look)
+        self._listed: dict[str, Any] = {
+            "boxes": make(count, wp.vec4i),
+            "planes": wp.zeros((count, 4), dtype=wp.vec3, device=device),
+            "source": make(count, wp.int32),
+        }
+        self._buffers: dict[str, Any] = {
+            "triangle": make(pixels, wp.int32),
+            "weights": make(pixels, wp.vec2),
+            "depth": make(pixels, wp.float32),
+        }
+        self._channels: dict[str, Any] = {
+            "luminance": make(pixels, wp.float32),
+            "rgb": make(pixels, wp.vec3ub),
+            "semantic": make(pixels, wp.uint8),
+            "instance": make(pixels, wp.uint16),
+            "normal": make(pixels, wp.vec3),
+        }
+        self._no_flow = np.zeros((self.camera.height, self.camera.width, 2), np.float32)
+        self._no_flow.flags.writeable = False
+
+    def _record(self) -> None:
+        """Prepare the launches: what a frame does anew is only to fill in the pose and the look, and to start them."""
+        height, width = self.camera.height, self.camera.width
+        clusters = len(self.geometry.cluster_sphere)
+        parts = np.linspace(0, clusters, self._threads + 1).astype(int)
+        self._part_start = wp.array(self.geometry.cluster_start[parts[:-1]], dtype=wp.int32, device=self._device)
+        self._counts = wp.zeros(self._threads, dtype=wp.int32, device=self._device)
+
+        def record(kernel: Any, dim: int, inputs: list[Any]) -> Any:
+            return wp.launch(kernel, dim=dim, inputs=inputs, device=self._device, record_cmd=True)
+
+        wp.load_module(raster, device=self._device)
+        wp.load_module(shading, device=self._device)
+        self._set_ups = [
+            record(
+                raster.set_up,
+                1,
+                [
+                    int(parts[part]),
+                    int(parts[part + 1]),
+                    part,
+                    self._pose_array,
+                    self._lens,
+                    self._radius_table,
+                    *self._scene.values(),
+                    *self._clusters.values(),
+                    *self._listed.values(),
+                    self._counts,
+                ],
+            )
+            for part in range(self._threads)
+        ]
+        self._nearness = wp.zeros(height * width, dtype=wp.float32, device=self._device)
+        bands = 2 * self._threads if self._threads > 1 else 1
+        rows = np.linspace(0, height, bands + 1).astype(int)
+        self._rasters = [
+            record(
+                raster.rasterise,
+                1,
+                [
+                    int(first),
+                    int(last),
+                    width,
+                    self._rays,
+                    self._part_start,
+                    self._counts,
+                    *self._listed.values(),
+                    self._nearness,
+                    *self._buffers.values(),
+                ],
+            )
+            for first, last in pairwise(rows)
+        ]
+        self._shades = [
+            record(
+                shading.shade,
+                int(last - first) * width,
+                [
+                    int(first) * width,
+                    self._pose_array,
+                    self._look_array,
+                    self._rays,
+                    self._vignette,
+                    *self._buffers.values(),
+                    self._scene["vertices"],
+                    self._vertex_shape,
+                    self._scene["triangles"],
+                    self._scene["triangle_object"],
+                    *self._tables.values(),
+                    *self._channels.values(),
+                ],
+            )
+            for first, last in pairwise(rows)
+        ]
+
+    def _upload(self, array: Any, values: NDArray[Any]) -> None:
+        array.assign(values)
+
+    def _place(self, T_world_camera: NDArray[np.float64]) -> None:
+        if not np.isfinite(T_world_camera).all():
+            raise InputError(f"renderer: expected a finite pose, found {T_world_camera.tolist()}")
+        self._pose[0]["rotation"] = inverse(T_world_camera)[:3, :3]
+        self._pose[0]["position"] = T_world_camera[:3, 3]
+        self._upload(self._pose_array, self._pose)
+
+    def _run(self, *, shaded: bool) -> None:
+        self._share([[launch] for launch in self._set_ups])
+        if shaded:
+            self._share([list(pair) for pair in zip(self._rasters, self._shades, strict=True)])
+        else:
+            self._share([[launch] for launch in self._rasters])
+        wp.synchronize_device(self._device)
+
+    def _share(self, jobs: list[list[Any]]) -> None:
+        """Do the jobs on all threads, this one among them."""
+        waiting = iter(jobs)
+        taking = threading.Lock()
+
+        def work() -> None:
+            while True:
+                with taking:
+                    job = next(waiting, None)
+                if job is None:
+                    return
+                for launch in job:
+                    launch.launch()
+
+        others = [self._pool.submit(work) for _ in range(self._threads - 1)] if self._pool is not None else []
+        work()
+        for other in others:
+            other.result()
+
+    def _frame(self, T_world_camera: NDArray[np.float64], exposure: float, time: float) -> Frame:
+        height, width = self.camera.height, self.camera.width
+        channel = {name: array.numpy() for name, array in self._channels.items()}
+        shown = np.count_nonzero(self._shown)
+        self.metered = float(np.minimum(channel["luminance"], 1.0).sum() / max(shown, 1))
+        return Frame(
+            rgb=channel["rgb"].reshape(height, width, 3).copy(),
+            semantic=channel["semantic"].reshape(height, width).copy(),
+            instance=channel["instance"].reshape(height, width).copy(),
+            depth=self._buffers["depth"].numpy().reshape(height, width).copy(),
+            normal=channel["normal"].reshape(height, width, 3).copy(),
+            flow=self._no_flow,
+            flow_valid=np.zeros((height, width), np.bool_),
+            T_world_camera=np.array(T_world_camera, dtype=np.float64),
+            camera=self.camera,
+            time=time,
+            exposure=exposure,
+        )
