@@ -1,0 +1,95 @@
+"""Ground truth of the way through a colon: where a point is along the centreline, and where the lumen leads."""
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from assets.errors import InputError
+from assets.patient import Centreline, Patient
+from assets.transforms import unit
+from sim.wall_distance import WallDistance
+
+LOOK_AHEAD = 0.08
+"""How far ahead along the centreline a point may lie to be the lumen's direction [m]."""
+FALL_BACK = 0.02
+"""How far ahead the point lies that is taken when none is seen [m]."""
+CLEARANCE = 0.002
+"""The line of sight keeps this far from the wall [m]."""
+_STEP = 0.002  # [m] of the candidates along the centreline
+_SAMPLES = 40  # on each line of sight
+_WINDOW = 0.06  # a point is looked for within this arc of where it was before [m]
+
+
+def colon_centreline(patient: Patient) -> Centreline:
+    """Return the patient's centreline named `colon`.
+
+    Raises:
+        InputError: There is none.
+    """
+    for centreline in patient.centrelines:
+        if centreline.name == "colon":
+            return centreline
+    found = ", ".join(centreline.name for centreline in patient.centrelines) or "none"
+    raise InputError(f"{patient.name}: expected a centreline named colon, found {found}")
+
+
+class CentrelineGuide:
+    """Follows a point along the centreline; it remembers the arc where it last was."""
+
+    def __init__(self, patient: Patient, wall: WallDistance) -> None:
+        points = colon_centreline(patient).points
+        knots = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+        self.length = float(knots[-1])
+        """Of the centreline [m]."""
+        count = max(2, round(self.length / _STEP) + 1)
+        self._arc = np.linspace(0.0, self.length, count)
+        self._points = np.stack([np.interp(self._arc, knots, points[:, axis]) for axis in range(3)], axis=1)
+        self._wall = wall
+        self._fractions = np.linspace(1.0, _SAMPLES, _SAMPLES) / _SAMPLES
+        self.arc = 0.0
+        """Where `locate` last found the point [m]."""
+
+    def reset(self, arc: float = 0.0) -> None:
+        """Forget where the point was; start at `arc` [m]."""
+        self.arc = arc
+
+    def point(self, arc: float) -> NDArray[np.float64]:
+        """Return the centreline's point at `arc` [m], shape (3,), clamped to its ends."""
+        return np.array([np.interp(arc, self._arc, self._points[:, axis]) for axis in range(3)])
+
+    def locate(self, position: Float[np.ndarray, "3"]) -> float:
+        """Return the arc [m] of the nearest centreline point, searched near the last one: limbs may touch."""
+        near = np.flatnonzero(np.abs(self._arc - self.arc) <= _WINDOW)
+        squared = np.sum((self._points[near] - position) ** 2, axis=1)
+        self.arc = float(self._arc[near[np.argmin(squared)]])
+        return self.arc
+
+    @property
+    def progress(self) -> float:
+        """Share of the centreline up to where the point last was, 0 to 1."""
+        return self.arc / self.length
+
+    def lumen_direction(self, T_world_camera: Float[np.ndarray, "4 4"], arc: float) -> tuple[NDArray[np.float64], bool]:
+        """Find where the lumen leads, as seen from the camera.
+
+        Args:
+            T_world_camera: Pose of the camera.
+            arc: Where the camera is along the centreline [m], from `locate`.
+
+        Returns:
+            The unit direction, shape (3,), camera axes, to the farthest centreline point within LOOK_AHEAD ahead whose
+            line of sight stays CLEARANCE inside the lumen; and True. If none is seen: to the point FALL_BACK ahead; and
+            False.
+        """
+        camera = T_world_camera[:3, 3]
+        ahead = np.flatnonzero((self._arc > arc + 1e-9) & (self._arc <= arc + LOOK_AHEAD + 1e-9))
+        candidates = self._points[ahead] if len(ahead) else self._points[-1:]
+        lines = candidates - camera
+        reach = np.linalg.norm(lines, axis=1)
+        samples = camera + self._fractions[None, :, None] * lines[:, None, :]
+        clear = self._wall.distance(samples.reshape(-1, 3)).reshape(len(lines), _SAMPLES)
+        # The camera itself may be nearer to the wall than the clearance: ask less of the first centimetre.
+        needed = np.minimum(CLEARANCE, 0.2 * self._fractions[None, :] * reach[:, None])
+        seen = np.flatnonzero(np.all(clear >= needed, axis=1) & (reach > 1e-6))
+        target = candidates[seen[-1]] if len(seen) else self.point(arc + FALL_BACK)
+        return unit(T_world_camera[:3, :3].T @ (target - camera)), bool(len(seen))

@@ -1,0 +1,408 @@
+"""The elastic rod of a flexible scope, solved by Newton's method in one single-threaded Warp kernel a control step.
+
+A chain of nodes, tip first. Its energies: stretch and bending of a discrete elastic rod (Bergou et al., Discrete
+Elastic Rods, ACM Transactions on Graphics 27(3), 2008), with the torsionally stiff material frame carried from base to
+tip by parallel transport; contact with a signed
+distance field as a smoothed penalty; lagged Coulomb friction as in Li et al., Incremental Potential Contact, ACM
+Transactions on Graphics 39(4), 2020. Time is quasi-static with viscous damping, stepped by implicit Euler, so that a
+step may be long and stiff. Each Newton step solves the block pentadiagonal system directly: a push at the base reaches
+the tip within one iteration, and the force in the rod is right.
+"""
+
+# mypy: disable-error-code="arg-type, call-overload, index, operator, return-value, attr-defined, var-annotated"
+# (Warp's stubs give the double precision vectors no operators.)
+
+import warp as wp
+
+from sim.wall_kernels import sample_distance
+
+
+@wp.struct
+class Rod:
+    """Constants of a rod and of its drive, SI units."""
+
+    spacing: wp.float64
+    stretch_stiffness: wp.float64
+    contact_stiffness: wp.float64
+    contact_margin: wp.float64
+    contact_ramp: wp.float64
+    friction: wp.float64
+    stick_length: wp.float64
+    damping: wp.float64
+    weight: wp.vec3d
+    nose: wp.float64
+    entrance: wp.vec3d
+    axis: wp.vec3d
+    across: wp.vec3d
+    hand_stiffness: wp.float64
+    push_limit: wp.float64
+    pull_limit: wp.float64
+    bend_first: wp.int32
+    bend_last: wp.int32
+    substeps: wp.int32
+    iterations: wp.int32
+    tolerance: wp.float64
+    longest_move: wp.float64
+    grid_origin: wp.vec3d
+    grid_spacing: wp.float32
+
+
+@wp.func
+def outer(a: wp.vec3d, b: wp.vec3d) -> wp.mat33d:
+    """Return a b^T."""
+    return wp.outer(a, b)
+
+
+@wp.func
+def identity(scale: wp.float64) -> wp.mat33d:
+    """Return `scale` times the identity."""
+    z = wp.float64(0.0)
+    return wp.mat33d(scale, z, z, z, scale, z, z, z, scale)
+
+
+@wp.func
+def rotation(axis: wp.vec3d, angle: wp.float64) -> wp.mat33d:
+    """Rodrigues' formula."""
+    k = wp.skew(axis)
+    return identity(wp.float64(1.0)) + wp.sin(angle) * k + (wp.float64(1.0) - wp.cos(angle)) * (k * k)
+
+
+@wp.func
+def transport(x: wp.vec3d, a: wp.vec3d, b: wp.vec3d) -> wp.vec3d:
+    """Carry a vector across the tangent `a` to the tangent `b` by the smallest rotation."""
+    carried = x - (a + b) * (wp.dot(x, b) / wp.max(wp.float64(1.0) + wp.dot(a, b), wp.float64(0.05)))
+    return wp.normalize(carried - b * wp.dot(carried, b))
+
+
+@wp.func
+def wall(rod: Rod, grid: wp.array3d[wp.float32], point: wp.vec3d) -> wp.vec4d:
+    """Return the unit direction away from the wall (x, y, z) and the distance to it (w)."""
+    local = point - rod.grid_origin
+    sampled = sample_distance(
+        grid, rod.grid_spacing, wp.vec3f(wp.float32(local[0]), wp.float32(local[1]), wp.float32(local[2]))
+    )
+    gradient = wp.vec3d(wp.float64(sampled[0]), wp.float64(sampled[1]), wp.float64(sampled[2]))
+    length = wp.length(gradient)
+    gradient = gradient / wp.max(length, wp.float64(1.0e-3))
+    return wp.vec4d(gradient[0], gradient[1], gradient[2], wp.float64(sampled[3]))
+
+
+@wp.func
+def contact_force(rod: Rod, gap: wp.float64) -> wp.float64:
+    """Force of the wall on one sample: zero beyond the margin, quadratic over the ramp, then linear."""
+    depth = rod.contact_margin - gap
+    if depth <= wp.float64(0.0):
+        return wp.float64(0.0)
+    if depth < rod.contact_ramp:
+        return rod.contact_stiffness * depth * depth / (wp.float64(2.0) * rod.contact_ramp)
+    return rod.contact_stiffness * (depth - rod.contact_ramp / wp.float64(2.0))
+
+
+@wp.func
+def contact_slope(rod: Rod, gap: wp.float64) -> wp.float64:
+    """Return the stiffness that belongs to `contact_force`."""
+    return rod.contact_stiffness * wp.clamp(
+        (rod.contact_margin - gap) / rod.contact_ramp, wp.float64(0.0), wp.float64(1.0)
+    )
+
+
+@wp.func
+def add_bending(
+    rod: Rod,
+    driven: wp.int32,
+    bend_up: wp.float64,
+    bend_right: wp.float64,
+    roll: wp.float64,
+    x: wp.array[wp.vec3d],
+    stiffness: wp.array[wp.float64],
+    diagonal: wp.array[wp.mat33d],
+    upper: wp.array[wp.mat33d],
+    second: wp.array[wp.mat33d],
+    force: wp.array[wp.vec3d],
+) -> wp.vec3d:
+    """Add the bending forces and their Gauss-Newton matrix; return x of the material frame at the tip."""
+    one = wp.float64(1.0)
+    behind = rod.axis
+    frame_x = rotation(rod.axis, roll) * rod.across
+    joints = wp.float64(rod.bend_last - rod.bend_first + 1)
+    bend = wp.sqrt(bend_up * bend_up + bend_right * bend_right)
+    for step in range(driven):
+        i = driven - step  # from the base to the tip
+        ahead_length = wp.length(x[i - 1] - x[i])
+        ahead = (x[i - 1] - x[i]) / ahead_length
+        k = stiffness[i] / rod.spacing
+        h = k / (rod.spacing * rod.spacing)
+        rest = behind
+        if i >= rod.bend_first and i <= rod.bend_last and bend > wp.float64(1.0e-6):
+            frame_y = wp.cross(behind, frame_x)
+            # Right is +x and up is -y of the frame, which has the camera's axes.
+            toward = (bend_right * frame_x - bend_up * frame_y) / bend
+            turn = rotation(wp.cross(behind, toward), bend / joints)
+            rest = turn * behind
+            both = identity(one) + turn
+            diagonal[i - 1] = diagonal[i - 1] + identity(h)
+            diagonal[i] = diagonal[i] + h * (wp.transpose(both) * both)
+            upper[i - 1] = upper[i - 1] - h * both
+            if i < driven:
+                diagonal[i + 1] = diagonal[i + 1] + identity(h)
+                upper[i] = upper[i] - h * both
+                second[i - 1] = second[i - 1] + h * turn
+        else:
+            two = wp.float64(2.0)
+            diagonal[i - 1] = diagonal[i - 1] + identity(h)
+            upper[i - 1] = upper[i - 1] - identity(two * h)
+            if i < driven:
+                diagonal[i] = diagonal[i] + identity(two * two * h)
+                diagonal[i + 1] = diagonal[i + 1] + identity(h)
+                upper[i] = upper[i] - identity(two * h)
+                second[i - 1] = second[i - 1] + identity(h)
+            else:
+                diagonal[i] = diagonal[i] + identity(h)
+                upper[i - 1] = upper[i - 1] + identity(h)
+        # The couple turns the segment behind towards its rest direction, and the segment ahead the other way.
+        couple = k * wp.cross(rest, ahead)
+        pair = wp.cross(couple, ahead) / ahead_length
+        force[i - 1] = force[i - 1] - pair
+        force[i] = force[i] + pair
+        if i < driven:
+            behind_length = wp.length(x[i] - x[i + 1])
+            pair = wp.cross(couple, behind) / behind_length
+            force[i] = force[i] + pair
+            force[i + 1] = force[i + 1] - pair
+        frame_x = transport(frame_x, behind, ahead)
+        behind = ahead
+    return frame_x
+
+
+@wp.func
+def add_stretch(
+    rod: Rod,
+    driven: wp.int32,
+    x: wp.array[wp.vec3d],
+    diagonal: wp.array[wp.mat33d],
+    upper: wp.array[wp.mat33d],
+    force: wp.array[wp.vec3d],
+) -> None:
+    """Add the tension of each segment and its positive definite stiffness."""
+    for i in range(driven):
+        edge = x[i] - x[i + 1]
+        length = wp.length(edge)
+        along = edge / length
+        tension = rod.stretch_stiffness * (length - rod.spacing)
+        k = outer(along, along)
+        h = rod.stretch_stiffness * k + (wp.max(tension, wp.float64(0.0)) / length) * (identity(wp.float64(1.0)) - k)
+        force[i] = force[i] - tension * along
+        force[i + 1] = force[i + 1] + tension * along
+        diagonal[i] = diagonal[i] + h
+        diagonal[i + 1] = diagonal[i + 1] + h
+        upper[i] = upper[i] - h
+
+
+@wp.func
+def add_contact(
+    rod: Rod,
+    driven: wp.int32,
+    grid: wp.array3d[wp.float32],
+    radius: wp.array[wp.float64],
+    start: wp.array[wp.vec3d],
+    x: wp.array[wp.vec3d],
+    diagonal: wp.array[wp.mat33d],
+    upper: wp.array[wp.mat33d],
+    force: wp.array[wp.vec3d],
+) -> None:
+    """Add wall contact and friction at every node and every middle of a segment inside the patient."""
+    half = wp.float64(0.5)
+    for sample in range(2 * driven):
+        i = sample // 2
+        share = wp.float64(1.0)  # of node i in the sample's position
+        if sample % 2 == 1:
+            share = half
+        rest = wp.float64(1.0) - share
+        point = share * x[i] + rest * x[i + 1]
+        if wp.dot(point - rod.entrance, rod.axis) > wp.float64(0.0):
+            found = wall(rod, grid, point)
+            gap = found[3] - radius[i]
+            push = contact_force(rod, gap)
+            if push > wp.float64(0.0):
+                normal = wp.vec3d(found[0], found[1], found[2])
+                moved = point - (share * start[i] + rest * start[i + 1])
+                slide = moved - normal * wp.dot(moved, normal)
+                length = wp.length(slide)
+                # Smoothed at rest: the full friction acts after a slide of `stick_length` within the substep.
+                grip = rod.friction * push / wp.max(length, rod.stick_length)
+                if length < rod.stick_length:
+                    grip = grip * (wp.float64(2.0) - length / rod.stick_length)
+                nn = outer(normal, normal)
+                f = push * normal - grip * slide
+                h = contact_slope(rod, gap) * nn + grip * (identity(wp.float64(1.0)) - nn)
+                force[i] = force[i] + share * f
+                diagonal[i] = diagonal[i] + (share * share) * h
+                if sample % 2 == 1:
+                    force[i + 1] = force[i + 1] + rest * f
+                    diagonal[i + 1] = diagonal[i + 1] + (rest * rest) * h
+                    upper[i] = upper[i] + (share * rest) * h
+
+
+@wp.func
+def add_drive(
+    rod: Rod,
+    driven: wp.int32,
+    hand: wp.float64,
+    x: wp.array[wp.vec3d],
+    diagonal: wp.array[wp.mat33d],
+    force: wp.array[wp.vec3d],
+) -> None:
+    """Hold the driven node on the entrance's axis and push it by a hand whose force is limited."""
+    offset = x[driven] - rod.entrance
+    along = wp.dot(offset, rod.axis)
+    aside = offset - rod.axis * along
+    nn = outer(rod.axis, rod.axis)
+    reached = rod.nose + wp.float64(driven) * rod.spacing + along
+    push = rod.hand_stiffness * (hand - reached)
+    k = rod.hand_stiffness
+    if push > rod.push_limit or push < -rod.pull_limit:
+        k = wp.float64(0.0)
+    push = wp.clamp(push, -rod.pull_limit, rod.push_limit)
+    force[driven] = force[driven] + push * rod.axis - rod.stretch_stiffness * aside
+    diagonal[driven] = diagonal[driven] + k * nn + rod.stretch_stiffness * (identity(wp.float64(1.0)) - nn)
+
+
+@wp.func
+def solve(
+    driven: wp.int32,
+    diagonal: wp.array[wp.mat33d],
+    upper: wp.array[wp.mat33d],
+    second: wp.array[wp.mat33d],
+    force: wp.array[wp.vec3d],
+) -> None:
+    """Solve the symmetric block pentadiagonal system in place; the solution replaces `force`."""
+    for i in range(driven + 1):
+        inverse = wp.inverse(diagonal[i])
+        b = force[i]
+        if i < driven:
+            u = upper[i]
+            s = second[i]
+            u_scaled = inverse * u
+            s_scaled = inverse * s
+            u_transposed = wp.transpose(u)
+            diagonal[i + 1] = diagonal[i + 1] - u_transposed * u_scaled
+            force[i + 1] = force[i + 1] - wp.transpose(u_scaled) * b
+            if i + 2 <= driven:
+                s_transposed = wp.transpose(s)
+                upper[i + 1] = upper[i + 1] - u_transposed * s_scaled
+                diagonal[i + 2] = diagonal[i + 2] - s_transposed * s_scaled
+                force[i + 2] = force[i + 2] - wp.transpose(s_scaled) * b
+            upper[i] = u_scaled
+            second[i] = s_scaled
+        force[i] = inverse * b
+    for step in range(driven):
+        i = driven - 1 - step
+        solved = force[i] - upper[i] * force[i + 1]
+        if i + 2 <= driven:
+            solved = solved - second[i] * force[i + 2]
+        force[i] = solved
+
+
+@wp.func
+def shift_driven(rod: Rod, driven: wp.int32, count: wp.int32, x: wp.array[wp.vec3d]) -> wp.int32:
+    """Keep the driven node the first one outside the entrance, as nodes pass it inwards or outwards."""
+    node = wp.int32(driven)
+    if wp.dot(x[node] - rod.entrance, rod.axis) > wp.float64(0.0) and node + 2 < count:
+        length = wp.length(x[node - 1] - x[node])  # the new segment takes the strain of its neighbour
+        x[node + 1] = x[node] - rod.axis * length
+        node = node + 1
+    elif wp.dot(x[node - 1] - rod.entrance, rod.axis) < wp.float64(0.0) and node > 3:
+        node = node - 1
+    for i in range(node + 1, count):
+        x[i] = x[node] - rod.axis * (rod.spacing * wp.float64(i - node))
+    return node
+
+
+@wp.kernel(enable_backward=False)
+def advance_rod(
+    rod: Rod,
+    grid: wp.array3d[wp.float32],
+    stiffness: wp.array[wp.float64],
+    radius: wp.array[wp.float64],
+    command: wp.array[wp.float64],
+    x: wp.array[wp.vec3d],
+    start: wp.array[wp.vec3d],
+    diagonal: wp.array[wp.mat33d],
+    upper: wp.array[wp.mat33d],
+    second: wp.array[wp.mat33d],
+    force: wp.array[wp.vec3d],
+    drive: wp.array[wp.float64],
+    gap: wp.array[wp.float64],
+    tip: wp.array[wp.vec3d],
+) -> None:
+    """Move the rod through one control step.
+
+    Args:
+        rod: Constants.
+        grid: Signed distances to the wall [m].
+        stiffness: Flexural rigidity at each node [N m^2].
+        radius: Of the rod at each node [m].
+        command: Advance [m], then bend up, bend right and roll [rad] before and after the step.
+        x: Nodes [m], tip first; moved.
+        start: Work space.
+        diagonal: Work space.
+        upper: Work space.
+        second: Work space.
+        force: Work space; the last Newton step [m] on return.
+        drive: Hand [m], insertion [m], axial push at the entrance [N], index of the driven node, Newton iterations.
+        gap: Distance of each node's surface to the wall [m], negative in it; written.
+        tip: x of the material frame at the tip; written.
+    """
+    count = x.shape[0]
+    driven = wp.int32(drive[3])
+    hand = drive[0]
+    push = wp.float64(0.0)
+    total = wp.int32(0)
+    for substep in range(rod.substeps):
+        driven = shift_driven(rod, driven, count, x)
+        share = wp.float64(substep + 1) / wp.float64(rod.substeps)
+        hand = hand + command[0] / wp.float64(rod.substeps)
+        bend_up = command[1] + share * (command[2] - command[1])
+        bend_right = command[3] + share * (command[4] - command[3])
+        roll = command[5] + share * (command[6] - command[5])
+        for i in range(driven + 1):
+            start[i] = x[i]
+        moved = wp.float64(1.0)
+        for _iteration in range(rod.iterations):
+            if moved > rod.tolerance:
+                total = total + 1
+                for i in range(driven + 1):
+                    diagonal[i] = identity(rod.damping)
+                    upper[i] = wp.mat33d()
+                    second[i] = wp.mat33d()
+                    force[i] = rod.weight - rod.damping * (x[i] - start[i])
+                tip[0] = add_bending(
+                    rod, driven, bend_up, bend_right, roll, x, stiffness, diagonal, upper, second, force
+                )
+                add_stretch(rod, driven, x, diagonal, upper, force)
+                add_contact(rod, driven, grid, radius, start, x, diagonal, upper, force)
+                add_drive(rod, driven, hand, x, diagonal, force)
+                solve(driven, diagonal, upper, second, force)
+                moved = wp.float64(0.0)
+                for i in range(driven + 1):
+                    moved = wp.max(moved, wp.length(force[i]))
+                scale = wp.min(wp.float64(1.0), rod.longest_move / wp.max(moved, wp.float64(1.0e-12)))
+                for i in range(driven + 1):
+                    x[i] = x[i] + scale * force[i]
+        reached = rod.nose + wp.float64(driven) * rod.spacing + wp.dot(x[driven] - rod.entrance, rod.axis)
+        # Beyond the limit of its force the hand slips on the shaft.
+        hand = wp.clamp(
+            hand, reached - rod.pull_limit / rod.hand_stiffness, reached + rod.push_limit / rod.hand_stiffness
+        )
+        push = rod.hand_stiffness * (hand - reached)
+        drive[1] = reached
+    driven = shift_driven(rod, driven, count, x)
+    drive[0] = hand
+    drive[2] = push
+    drive[3] = wp.float64(driven)
+    drive[4] = wp.float64(total)
+    for i in range(count):
+        gap[i] = wp.float64(1.0)
+        if wp.dot(x[i] - rod.entrance, rod.axis) > wp.float64(0.0):
+            found = wall(rod, grid, x[i])
+            gap[i] = found[3] - radius[i]
