@@ -1,0 +1,47 @@
+"""Read a file of landmarks: points that a person has told where the label map cannot."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64
+
+from assets.errors import InputError
+
+
+def read_landmarks(path: Path) -> dict[str, Float64[np.ndarray, "3"]]:
+    """Read points in the order in which the colon visits them.
+
+    Args:
+        path: CSV with the columns `name,x,y,z`, or JSON as `{"anus": [x, y, z], ...}`; RAS [mm].
+
+    Returns:
+        Positions [m], RAS, by name, in the order of the file.
+
+    Raises:
+        InputError: The file is missing, damaged, or names a point twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        rows = _json_rows(text) if path.suffix.lower() == ".json" else _csv_rows(text)
+        names = [name for name, _ in rows]
+        points = np.array([[float(value) for value in point] for _, point in rows], np.float64).reshape(len(rows), 3)
+    except (OSError, UnicodeDecodeError, ValueError, TypeError, KeyError, csv.Error) as error:
+        raise InputError(
+            f"expected landmarks as name,x,y,z in RAS mm (.csv, or a .json object), found {' '.join(str(error).split())} in {path}"
+        ) from None
+    if not names or not np.isfinite(points).all():
+        raise InputError(f"expected at least one landmark with finite coordinates, found none or NaN in {path}")
+    doubles = sorted({name for name in names if names.count(name) > 1})
+    if doubles:
+        raise InputError(f"expected each landmark once, found {doubles[0]} again in {path}")
+    return {name: point * 1e-3 for name, point in zip(names, points, strict=True)}
+
+
+def _json_rows(text: str) -> list[tuple[str, list[float]]]:
+    return [(str(name), list(point)) for name, point in dict(json.loads(text)).items()]
+
+
+def _csv_rows(text: str) -> list[tuple[str, list[str]]]:
+    return [(row["name"].strip(), [row["x"], row["y"], row["z"]]) for row in csv.DictReader(text.splitlines())]

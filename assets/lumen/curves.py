@@ -1,0 +1,36 @@
+"""Polylines: arc length, even spacing, smoothing."""
+
+import numpy as np
+from jaxtyping import Float64
+from numpy.typing import NDArray
+from scipy import ndimage
+
+
+def arc_lengths(points: Float64[np.ndarray, "n 3"]) -> NDArray[np.float64]:
+    """Return the distance along the curve of each point [m], shape (n,), from 0."""
+    steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
+    return np.concatenate([[0.0], np.cumsum(steps)])
+
+
+def resampled(points: Float64[np.ndarray, "n 3"], spacing: float) -> NDArray[np.float64]:
+    """Place points evenly, about `spacing` [m] apart, both ends kept."""
+    arc = arc_lengths(points)
+    keep = np.concatenate([[True], np.diff(arc) > 0])
+    even = np.linspace(0.0, arc[-1], max(round(arc[-1] / spacing), 1) + 1)
+    return np.stack([np.interp(even, arc[keep], points[keep, axis]) for axis in range(3)], axis=1)
+
+
+def smoothed(points: Float64[np.ndarray, "n 3"], spacing: float, width: float) -> NDArray[np.float64]:
+    """Smooth an evenly spaced curve by a Gaussian of standard deviation `width` [m]; its ends stay."""
+    # Reflection through the end points keeps them, and the direction there.
+    return np.asarray(ndimage.gaussian_filter1d(_extended(points), width / spacing, axis=0)[len(points) - 1 : 2 * len(points) - 1])
+
+
+def _extended(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.vstack([2 * points[0] - points[:0:-1], points, 2 * points[-1] - points[-2::-1]])
+
+
+def tangents(points: Float64[np.ndarray, "n 3"]) -> NDArray[np.float64]:
+    """Return unit tangents by central differences, shape (n, 3)."""
+    direction = np.gradient(points, axis=0)
+    return np.asarray(direction / np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-12))
