@@ -54,11 +54,11 @@ def driver_named(name: str, model: str | None = None) -> Driver:
         return _model_driver(model)
     if ":" not in name:
         raise InputError(f"driver: expected one of {', '.join(DRIVER_NAMES)} or file.py:Name, found {name!r}")
-    driver = load_object(name, "driver")()
+    driver: Driver = load_object(name, "driver")()
     for needed in ("name", "needs_truth", "reset", "perceive", "act"):
         if not hasattr(driver, needed):
             raise InputError(f"driver: expected {name} to have {needed}, found none")
-    return driver  # type: ignore[no-any-return]  # checked above, as far as Python can
+    return driver
 
 
 def _model_driver(model: str | None) -> Driver:

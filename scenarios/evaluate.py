@@ -16,7 +16,7 @@ from scenarios.loop import run_episode
 from scenarios.observer import EpisodeRecord, Observer, read_record, write_record
 from scenarios.parallel import run_pieces
 from scenarios.progress import progress
-from scenarios.runs import start_run
+from scenarios.runs import source_name, start_run
 from sim.scene import ColonoscopyScene
 from sim.shards import file_sha256
 
@@ -74,7 +74,7 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
     sources = resolve_patients(options.patients)
     for name in options.drivers:
         driver_named(name, options.model)  # what cannot be had is said before the first episode
-    start_run(options.out, _content(options, sources))
+    start_run(options.out, "trocar evaluate", _content(options, sources))
     pieces = [_Piece(source, options) for source in sources]
     episodes: dict[int, tuple[EpisodeRecord, ...]] = {}
     total = len(sources) * len(options.drivers) * options.episodes
@@ -102,7 +102,7 @@ def _drive_patient(piece: _Piece) -> tuple[EpisodeRecord, ...]:
         scenario = replace(scenario, friction=options.friction)
     wanted = [(name, number) for name in options.drivers for number in range(options.episodes)]
     paths = {
-        one: options.out / "episodes" / f"{file_name(piece.patient)}-{file_name(one[0])}-{one[1]}.json"
+        one: options.out / "episodes" / f"{source_name(piece.patient)}-{source_name(one[0])}-{one[1]}.json"
         for one in wanted
     }
     missing = [one for one in wanted if not paths[one].exists()]
@@ -120,10 +120,8 @@ def _drive_patient(piece: _Piece) -> tuple[EpisodeRecord, ...]:
 
 
 def _content(options: EvaluateOptions, sources: Sequence[str]) -> dict[str, Any]:
-    """Say what decides the results: neither the folder nor the number of workers does."""
-    chosen = asdict(options)
-    del chosen["out"], chosen["workers"]
-    model = chosen["model"]
-    if model is not None and Path(model).is_file():
-        chosen["model_sha256"] = file_sha256(Path(model))
-    return {**chosen, "patients": list(sources)}
+    """Say what decides the results; of the model, its content."""
+    content = {**asdict(options), "patients": sources}
+    if options.model is not None and Path(options.model).is_file():
+        content["model_sha256"] = file_sha256(Path(options.model))
+    return content

@@ -1,6 +1,5 @@
 """`trocar dataset generate`: a scenario and a list of patients become shards, one shard a patient."""
 
-import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,14 +9,14 @@ from typing import Any, Literal
 import numpy as np
 
 from assets.errors import InputError
-from assets.labels import label_ids
+from assets.labels import load_labels
 from assets.sources import load_source, resolve_patients
 from scenarios.catalogue import driver_named, scenario_named
 from scenarios.colonoscopy import endoscope_camera
 from scenarios.loop import Moment, run_episode
 from scenarios.parallel import run_pieces
 from scenarios.progress import progress
-from sim.atomic import atomic_file
+from scenarios.runs import source_name, start_run
 from sim.codec import DEPTH_STEP
 from sim.dataset_index import DatasetIndex, write_dataset
 from sim.render.appearance import Appearance, draw_appearance
@@ -75,11 +74,10 @@ def generate(options: GenerateOptions) -> DatasetIndex:
     """
     sources = resolve_patients(options.patients)
     scenario_named(options.scenario)
-    config = _content(options, sources)
-    _claim(options.out, config)
+    start_run(options.out, "trocar dataset generate", options)
     pieces = [
         _Piece(
-            source, split_of(index, len(sources), options.splits), options.out / f"{_file_name(source)}.tar", options
+            source, split_of(index, len(sources), options.splits), options.out / f"{source_name(source)}.tar", options
         )
         for index, source in enumerate(sources)
     ]
@@ -92,11 +90,11 @@ def generate(options: GenerateOptions) -> DatasetIndex:
     return write_dataset(
         options.out,
         (index_record(sample, piece.path.name) for piece in pieces for sample in read_shard(piece.path)),
-        labels=label_ids(),
+        labels=_label_ids(),
         depth_step=DEPTH_STEP,
         splits={name: [piece.patient for piece in group] for name, group in splits.items()},
         shards={name: [infos[pieces.index(piece)] for piece in group] for name, group in splits.items()},
-        config=config,
+        config=_content(options, sources),
     )
 
 
@@ -123,13 +121,14 @@ def record_patient(piece: _Piece) -> ShardInfo:
     with ColonoscopyScene(patient, camera=camera) as scene:
         for episode in range(MAX_EPISODES):
             rng = np.random.default_rng([base, episode])
-            scene.appearance = draw_appearance(rng) if options.appearance else Appearance()
-            record = _Recorder(samples, options, piece, scene.appearance, episode, int(rng.integers(1 << 31)))
+            appearance = draw_appearance(rng) if options.appearance else Appearance()
+            record = _Recorder(samples, options, piece, appearance, episode, int(rng.integers(1 << 31)))
             run_episode(
                 scene,
                 scenario_named(options.scenario),
                 driver_named(options.driver),
                 record.seed,
+                appearance=appearance,
                 recorder=record,
             )
             if len(samples) >= options.frames:
@@ -154,7 +153,7 @@ class _Recorder:
         self._piece = piece
         self._appearance = appearance
         self._episode = episode
-        self._labels = label_ids()
+        self._labels = _label_ids()
         self.seed = seed
 
     def __call__(self, moment: Moment) -> bool:
@@ -175,7 +174,7 @@ class _Recorder:
             "contact": bool(moment.situation.state.tip_contact),
             "arc": moment.situation.arc,
         }
-        key = f"{_file_name(self._piece.patient)}-{self._episode:02d}-{moment.situation.step:05d}"
+        key = f"{source_name(self._piece.patient)}-{self._episode:02d}-{moment.situation.step:05d}"
         self._samples.append(encode(moment.frame, meta, key=key))
         return len(self._samples) < self._options.frames
 
@@ -191,26 +190,8 @@ def _content(options: GenerateOptions, sources: Sequence[str]) -> dict[str, Any]
     """Say what decides the bytes of the data set: neither its folder nor the number of workers does."""
     chosen = asdict(options)
     del chosen["out"], chosen["workers"]
-    return json.loads(json.dumps({**chosen, "patients": list(sources)}))  # type: ignore[no-any-return]
+    return {**chosen, "patients": list(sources)}
 
 
-def _claim(folder: Path, config: dict[str, Any]) -> None:
-    """Make the folder this data set's, or find that it is.
-
-    Raises:
-        InputError: It holds a data set of other options.
-    """
-    path = folder / "config.json"
-    if path.exists():
-        if json.loads(path.read_text()) != config:
-            raise InputError(
-                f"{folder}: expected no data set or one of the same options, found other options in {path}"
-            )
-        return
-    with atomic_file(path) as stream:
-        stream.write(json.dumps(config, sort_keys=True, indent=1).encode())
-
-
-def _file_name(patient: str) -> str:
-    """Make a file name of a patient's source, such as synth-colon-7."""
-    return "".join(letter if letter.isalnum() else "-" for letter in patient.strip("/").split("/")[-1])
+def _label_ids() -> dict[str, int]:
+    return {name: label.id for name, label in load_labels().items()}

@@ -7,17 +7,18 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float64
 
-from perception.prediction import Prediction
+from assets.labels import label_id
+from perception.prediction import POLYP, Prediction
 from scenarios.episode import EpisodeSummary
 from scenarios.interface import Driver, Observation, Readings, Scenario, Situation, Truth
 from scenarios.measures import MucosaSeen, PolypsFound, WallContact
 from sim.colonoscope import ScopeCommand, ScopeState
 from sim.frame import Frame
+from sim.render.appearance import Appearance
 from sim.scene import ColonoscopyScene
 
 CONTROL_STEP = 0.1  # s
 PROGRESS = 0.005  # m: less than this is no progress
-POLYP_CLASS = 2
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def run_episode(
     driver: Driver,
     seed: int,
     *,
+    appearance: Appearance | None = None,
     recorder: Recorder | None = None,
 ) -> Episode:
     """Run one procedure on a scene from its start.
@@ -61,16 +63,19 @@ def run_episode(
         scenario: Phases, events and the success test.
         driver: Gets the ground truth only if it says that it needs it.
         seed: The episode's randomness: the start of the scope, the sensor's noise, the driver.
+        appearance: The look of tissue and sensor; None for the standard one.
         recorder: Called with every control step; may end the episode.
 
     Returns:
         The episode; it does not depend on what ran on the scene before.
     """
     started = time.perf_counter()
-    state = scene.reset(seed)
+    state = scene.reset(seed=seed, friction=scenario.friction, appearance=appearance)
     driver.reset(np.random.default_rng([seed, 1]))
-    mucosa = MucosaSeen(scene.mucosa)
-    polyps = PolypsFound(scene.polyp_instances)
+    mucosa_object, mucosa_start = _mucosa(scene)
+    mucosa = MucosaSeen(scene.objects[mucosa_object].mesh)
+    polyp = label_id("polyp")
+    polyps = PolypsFound([1 + index for index, item in enumerate(scene.objects) if item.label_id == polyp])
     contact = WallContact()
     log = _Log(scene, state)
     latency: list[float] = []
@@ -80,7 +85,7 @@ def run_episode(
     step = 0
     while step < scenario.max_steps:
         frame = scene.observe()
-        direction, visible = scene.lumen_direction()
+        direction, visible = scene.guide.lumen_direction(state.T_world_camera, scene.guide.arc)
         truth = Truth(frame, direction, visible)
         observation = Observation(
             frame.rgb, frame.camera, _readings(frame, state), truth if driver.needs_truth else None
@@ -88,8 +93,9 @@ def run_episode(
         asked = time.perf_counter()
         prediction = driver.perceive(observation)
         latency.append(time.perf_counter() - asked)
-        mucosa.add(frame, scene.mucosa_triangles())
-        polyps.add(frame, prediction.probabilities.argmax(axis=0) == POLYP_CLASS)
+        on_mucosa = frame.instance == 1 + mucosa_object
+        mucosa.add(frame, np.where(on_mucosa, scene.renderer.seen_triangles() - mucosa_start, -1))
+        polyps.add(frame, prediction.classes == POLYP)
         command = driver.act(prediction, observation.readings, phase.name)
         situation = log.situation(step, step - phase_start, phase.name)
         if recorder is not None and not recorder(Moment(frame, truth, prediction, command, situation)):
@@ -143,6 +149,16 @@ def run_episode(
     return Episode(summary, np.array(log.path), events)
 
 
+def _mucosa(scene: ColonoscopyScene) -> tuple[int, int]:
+    """Return the index of the colon's lumen among the objects, and of its first triangle among all triangles."""
+    start = 0
+    for index, item in enumerate(scene.objects):
+        if item.kind == "lumen" and item.label_id == label_id("colon_wall"):
+            return index, start
+        start += len(item.mesh.triangles)
+    raise AssertionError("a colonoscopy scene without a colon lumen")
+
+
 def _readings(frame: Frame, state: ScopeState) -> Readings:
     return Readings(
         time=frame.time,
@@ -162,7 +178,7 @@ class _Log:
     def __init__(self, scene: ColonoscopyScene, state: ScopeState) -> None:
         self._scene = scene
         self._state = state
-        self._arc = scene.arc()
+        self._arc = scene.guide.arc
         self.farthest = self._arc
         self.path = [state.T_world_camera[:3, 3].copy()]
         self.path_length = 0.0
@@ -181,7 +197,7 @@ class _Log:
         self.path_length += float(np.linalg.norm(position - self.path[-1]))
         self.path.append(position)
         self._state = state
-        self._arc = self._scene.arc()
+        self._arc = self._scene.guide.arc
         self.farthest = max(self.farthest, self._arc)
         made_way = self._mark - self._arc if backwards else self._arc - self._mark
         if made_way >= PROGRESS:

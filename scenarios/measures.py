@@ -1,5 +1,6 @@
 """What is counted in an episode: mucosa seen, polyps found, false alarms, wall contact; defined where it is done."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -63,8 +64,8 @@ class PolypsFound:
     no polyp.
     """
 
-    def __init__(self, polyp_instances: NDArray[np.uint16]) -> None:
-        self._frames = dict.fromkeys((int(instance) for instance in polyp_instances), 0)
+    def __init__(self, polyp_instances: Sequence[int]) -> None:
+        self._frames = dict.fromkeys(polyp_instances, 0)
         self._run = 0
         self.false_alarms = 0
 

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8
 
@@ -13,7 +12,7 @@ from assets.errors import InputError
 from perception.prediction import CLASSES
 from scenarios.episode import EpisodeSummary
 from scenarios.loop import Episode, Moment
-from scenarios.pictures import overlay
+from scenarios.pictures import class_overlay, image_bytes
 from scenarios.truth import truth_as_prediction
 from sim.atomic import atomic_file
 
@@ -56,7 +55,7 @@ class Observer:
         if step % JUDGED_EVERY == 0:
             self._judge(moment)
         if step % self._spacing == 0:
-            picture = overlay(moment.frame.rgb, moment.prediction.classes)
+            picture = class_overlay(moment.frame.rgb, moment.prediction.classes)
             self._pictures.append(np.concatenate([moment.frame.rgb, picture], axis=0))
             if len(self._pictures) == 2 * STRIP_FRAMES:  # of an episode of unknown length, keep pictures evenly spread
                 self._pictures = self._pictures[::2]
@@ -100,9 +99,8 @@ class Observer:
 
     def save_strip(self, path: Path) -> None:
         """Write the film strip as a PNG."""
-        _, data = cv2.imencode(".png", cv2.cvtColor(self.strip(), cv2.COLOR_RGB2BGR))
         with atomic_file(path) as stream:
-            stream.write(data.tobytes())
+            stream.write(image_bytes(self.strip()))
 
 
 def write_record(path: Path, record: EpisodeRecord) -> None:
@@ -112,7 +110,7 @@ def write_record(path: Path, record: EpisodeRecord) -> None:
         OSError: The folder cannot be written.
     """
     with atomic_file(path) as stream:
-        stream.write(json.dumps(asdict(record), allow_nan=False).encode())
+        stream.write(json.dumps({**asdict(record), "summary": record.summary.to_json()}, allow_nan=False).encode())
 
 
 def read_record(path: Path) -> EpisodeRecord:
@@ -123,6 +121,6 @@ def read_record(path: Path) -> EpisodeRecord:
     """
     try:
         stored: dict[str, Any] = json.loads(path.read_bytes())
-        return EpisodeRecord(**{**stored, "summary": EpisodeSummary(**stored["summary"])})
+        return EpisodeRecord(**{**stored, "summary": EpisodeSummary.from_json(stored["summary"], str(path))})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path}: expected an episode, found {type(error).__name__}: {error}") from None

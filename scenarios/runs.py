@@ -161,3 +161,8 @@ def _differing(old: Any, new: Any) -> str:
         name = next(key for key in sorted(set(old) | set(new)) if old.get(key) != new.get(key))
         return f"{name} {old.get(name)} there and {new.get(name)} here"
     return f"{old} there and {new} here"
+
+
+def source_name(source: str) -> str:
+    """Make a file name of a patient's or a driver's source, such as synth-colon-7 of synth:colon:7."""
+    return "".join(letter if letter.isalnum() else "-" for letter in source.rstrip("/").split("/")[-1])

@@ -76,7 +76,7 @@ def disc(u: int, v: int, radius: float) -> np.ndarray:
 def test_a_polyp_is_found_in_the_third_frame_of_enough_overlap():
     truth = disc(10, 10, 5)
     frame = make_frame(instance=np.where(truth, 7, 1))
-    measure = PolypsFound(np.array([7, 8], np.uint16))
+    measure = PolypsFound([7, 8])
     for count in range(1, 4):
         measure.add(frame, truth)
         assert measure.found == (1 if count == 3 else 0)
@@ -90,7 +90,7 @@ def test_overlap_below_iou_of_0_3_does_not_count(radius: float, found: int):
     predicted = disc(10, 10, radius)
     iou = predicted.sum() / disc(10, 10, 5).sum()
     assert (iou >= 0.3) == found
-    measure = PolypsFound(np.array([7], np.uint16))
+    measure = PolypsFound([7])
     for _ in range(3):
         measure.add(frame, predicted)
     assert measure.found == found
@@ -98,7 +98,7 @@ def test_overlap_below_iou_of_0_3_does_not_count(radius: float, found: int):
 
 def test_false_alarms_are_runs_of_three_frames():
     frame = make_frame()
-    measure = PolypsFound(np.array([], np.uint16))
+    measure = PolypsFound([])
     nothing, something, speck = np.zeros((SIZE, SIZE), bool), disc(20, 20, 4), disc(20, 20, 1)
     for mask in (something, something, nothing, speck, speck, speck, something, something, something, something):
         measure.add(frame, mask)
@@ -108,7 +108,7 @@ def test_false_alarms_are_runs_of_three_frames():
 
 def test_a_mask_on_a_polyp_is_no_false_alarm():
     frame = make_frame(instance=np.where(disc(10, 10, 5), 7, 1))
-    measure = PolypsFound(np.array([7], np.uint16))
+    measure = PolypsFound([7])
     for _ in range(5):
         measure.add(frame, disc(12, 10, 12))
     assert measure.false_alarms == 0
