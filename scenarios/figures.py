@@ -21,7 +21,7 @@ class Figure:
     name: str
     subset: str
     """What it was measured on: scenario, patients, degradation, such as `colonoscopy/synthetic`."""
-    value: float
+    value: float | int
     """NaN where nothing could be measured."""
     unit: str
     """Such as m, ms, steps; 1 for a ratio."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Integer, UInt8
+from jaxtyping import Float, Float32, Integer, UInt8
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
@@ -189,12 +189,6 @@ def image_bytes(image: UInt8[np.ndarray, "h w 3"] | UInt8[np.ndarray, "h w"], ki
     done, data = cv2.imencode(f".{kind}", np.ascontiguousarray(image[..., ::-1]) if image.ndim == 3 else image, options)
     assert done
     return bytes(data.tobytes())
-
-
-def boundary(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """Return the pixels of a mask that touch its outside."""
-    inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0)
-    return np.asarray(mask & (inner == 0), dtype=np.bool_)
 
 
 def _mark(axes: Any, patient: Patient, right: NDArray[np.float64]) -> None:

@@ -15,12 +15,12 @@ _LINE_EVERY = 15.0  # s between lines where there is no terminal
 class Advance(Protocol):
     """Says that `count` more are done; `note` replaces what stands behind the bar."""
 
-    def __call__(self, count: float = 1, *, note: str | None = None) -> None:
+    def __call__(self, count: int | float = 1, *, note: str | None = None) -> None:
         """Show it."""
 
 
 @contextmanager
-def progress(description: str, total: float | None) -> Iterator[Advance]:
+def progress(description: str, total: int | float | None) -> Iterator[Advance]:
     """Show a bar for one stage of the work, on stderr; it stays with its time when the stage is done.
 
     Args:
@@ -33,7 +33,7 @@ def progress(description: str, total: float | None) -> Iterator[Advance]:
 
 
 @contextmanager
-def _bar(console: Console, description: str, total: float | None) -> Iterator[Advance]:
+def _bar(console: Console, description: str, total: int | float | None) -> Iterator[Advance]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -47,7 +47,7 @@ def _bar(console: Console, description: str, total: float | None) -> Iterator[Ad
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(description, total=total, note="")
 
-        def advance(count: float = 1, *, note: str | None = None) -> None:
+        def advance(count: int | float = 1, *, note: str | None = None) -> None:
             if note is not None:
                 bar.update(task, note=note)
             bar.advance(task, count)
@@ -56,11 +56,11 @@ def _bar(console: Console, description: str, total: float | None) -> Iterator[Ad
 
 
 @contextmanager
-def _lines(description: str, total: float | None) -> Iterator[Advance]:
+def _lines(description: str, total: int | float | None) -> Iterator[Advance]:
     started = said = time.monotonic()
-    done = 0.0
+    done: int | float = 0
 
-    def advance(count: float = 1, *, note: str | None = None) -> None:
+    def advance(count: int | float = 1, *, note: str | None = None) -> None:
         nonlocal done, said
         done += count
         now = time.monotonic()
