@@ -11,7 +11,7 @@ BACKGROUND = 0
 """Id of a pixel or voxel that shows nothing."""
 
 TABLE = Path(__file__).with_name("labels.csv")
-"""Ids 1 to 117 are those of TotalSegmentator version 2 (Wasserthal et al., Radiol. AI 5, 2023, doi:10.1148/ryai.230024)."""
+"""Ids 1 to 117 are those of TotalSegmentator version 2 (Wasserthal et al., 2023, doi:10.1148/ryai.230024)."""
 
 
 @dataclass(frozen=True)
