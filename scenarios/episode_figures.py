@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from perception.metrics import bootstrap_by_group
+from perception.metrics import bootstrap_by_group, segmentation_scores
 from perception.prediction import CLASSES
 from scenarios.episode import EpisodeSummary
 from scenarios.figures import Figure
@@ -84,27 +84,19 @@ def _perception_figures(driver: str, records: Sequence[EpisodeRecord], subset: s
     }
     groups = np.array(patients)
     how = "pooled per patient over every 5th frame of its episodes, then the mean; 95 % interval by patient"
-    figures, by_class = [], []
-    for index, name in enumerate(CLASSES):
-        if name == "background":
-            continue
-        dice = np.array([_dice(pooled[patient][index]) for patient in patients])
-        by_class.append(dice)
-        figures.append(_bootstrapped(f"{driver}.dice.{name}", subset, dice, groups, "1", how))
-    mean = np.nanmean(by_class, axis=0)
-    figures.append(_bootstrapped(f"{driver}.dice.mean", subset, mean, groups, "1", how))
+    dice = np.array([segmentation_scores(pooled[patient]).dice for patient in patients])
+    figures = [
+        _bootstrapped(f"{driver}.dice.{name}", subset, dice[:, index], groups, "1", how)
+        for index, name in enumerate(CLASSES)
+        if name != "background"
+    ]
+    figures.append(_bootstrapped(f"{driver}.dice.mean", subset, np.nanmean(dice[:, 1:], axis=1), groups, "1", how))
     for name, unit in (("abs_rel", "1"), ("abs_rel_scaled", "1"), ("direction_error_deg", "deg")):
-        values = np.array([record.errors[name] for record in records])
+        values = np.array([record.errors[name] for record in records], dtype=float)
         owners = np.array([record.patient for record in records])
         full = name if name == "direction_error_deg" else f"depth.{name}"
         figures.append(_bootstrapped(f"{driver}.{full}", subset, values, owners, unit, f"per-frame mean; {HOW}"))
     return figures
-
-
-def _dice(counts: np.ndarray) -> float:
-    """Dice of (both, predicted, true) pixel counts; NaN where the class is neither predicted nor there."""
-    both, predicted, true = counts
-    return float(2 * both / (predicted + true)) if predicted + true else float("nan")
 
 
 def _of_oracle(records: Sequence[EpisodeRecord], subset: str) -> Figure:
@@ -124,7 +116,8 @@ def _bootstrapped(name: str, subset: str, values: np.ndarray, groups: np.ndarray
     known = np.isfinite(values)
     values, groups = values[known], groups[known]
     value, low, high = bootstrap_by_group(values, groups, np.random.default_rng(0))
-    return Figure(name, subset, value, unit, low=low, high=high, n=len(values), how=how)
+    known_interval = (low, high) if np.isfinite(low) else (None, None)
+    return Figure(name, subset, value, unit, low=known_interval[0], high=known_interval[1], n=len(values), how=how)
 
 
 def _ratio(

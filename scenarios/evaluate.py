@@ -64,7 +64,12 @@ class Evaluation:
     figures: tuple[Figure, ...]
 
 
-def evaluate(options: EvaluateOptions) -> Evaluation:
+def evaluate(options: EvaluateOptions) -> tuple[Figure, ...]:
+    """Run every driver on every patient and seed, and return the figures; see `run_evaluation`."""
+    return run_evaluation(options).figures
+
+
+def run_evaluation(options: EvaluateOptions) -> Evaluation:
     """Run every driver on every patient and seed; episodes that are in the folder already are kept.
 
     Raises:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from assets.errors import InputError
+from perception.metrics import angular_error, confusion, depth_errors
 from perception.prediction import CLASSES
 from scenarios.episode import EpisodeSummary
 from scenarios.loop import Episode, Moment
@@ -34,7 +35,7 @@ class EpisodeRecord:
     frames: int
     """Frames in which the perception was judged."""
     counts: list[list[int]]
-    """For each of CLASSES the pixels: in both, predicted, true."""
+    """Pixels by true class (row) and predicted class (column)."""
     errors: dict[str, float | None]
     """Mean over the judged frames: abs_rel, abs_rel_scaled (median-scaled), direction_error_deg; None: never judged."""
 
@@ -43,7 +44,7 @@ class Observer:
     """Watches one episode."""
 
     def __init__(self) -> None:
-        self._counts = np.zeros((len(CLASSES), 3), dtype=np.int64)
+        self._counts = np.zeros((len(CLASSES), len(CLASSES)), dtype=np.int64)
         self._errors: dict[str, list[float]] = {"abs_rel": [], "abs_rel_scaled": [], "direction_error_deg": []}
         self._frames = 0
         self._pictures: list[UInt8[np.ndarray, "h w 3"]] = []
@@ -66,20 +67,17 @@ class Observer:
         frame, said = moment.frame, moment.prediction
         truth = truth_as_prediction(frame, moment.truth.lumen_direction, lumen_visible=moment.truth.lumen_visible)
         _, shown = frame.camera.rays()
-        predicted, true = said.classes[shown], truth.classes[shown]
-        for index in range(len(CLASSES)):
-            mine, theirs = predicted == index, true == index
-            self._counts[index] += (np.count_nonzero(mine & theirs), np.count_nonzero(mine), np.count_nonzero(theirs))
+        self._counts += confusion(said.classes[shown], truth.classes[shown], len(CLASSES))
         self._frames += 1
         valid = (frame.depth > 0) & (said.depth > 0)
         if valid.any():
-            depth, guess = frame.depth[valid].astype(float), said.depth[valid].astype(float)
-            self._errors["abs_rel"].append(float(np.mean(np.abs(guess - depth) / depth)))
-            guess *= np.median(depth) / np.median(guess)
-            self._errors["abs_rel_scaled"].append(float(np.mean(np.abs(guess - depth) / depth)))
+            raw = depth_errors(said.depth, frame.depth, valid)
+            scaled = depth_errors(said.depth, frame.depth, valid, median_scaled=True)
+            self._errors["abs_rel"].append(raw.abs_rel)
+            self._errors["abs_rel_scaled"].append(scaled.abs_rel)
         if moment.truth.lumen_visible:
-            cosine = float(np.clip(said.lumen_direction @ moment.truth.lumen_direction, -1, 1))
-            self._errors["direction_error_deg"].append(float(np.degrees(np.arccos(cosine))))
+            off = angular_error(said.lumen_direction, moment.truth.lumen_direction)
+            self._errors["direction_error_deg"].append(float(np.degrees(off)))
 
     def record(self, patient: str, episode: Episode) -> EpisodeRecord:
         """Put together what is kept."""
