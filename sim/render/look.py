@@ -7,13 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from assets.transforms import apply
+from sim.camera import Camera
 from sim.render.appearance import Appearance, LightSettings
 from sim.render.lens import layout
 from sim.render.shading import GAUSS_SIZE, TONE_SIZE, Tissue
+from sim.render.vessels import VESSEL_TILE
 from sim.scene_objects import SceneObject
 
 NOMINAL_DISTANCE = 0.03
 """At exposure 1 a white surface this far from the lens [m], facing it, is at full scale: chosen, a lumen's radius."""
+FILM_SHARE = 0.22
+"""Width of the wet film's highlight over the roughness of the tissue below it: chosen from the highlights in
+Kvasir-SEG frames (Jha et al., MMM 2020), which are small and sharp."""
 
 
 def tone_table() -> NDArray[np.float32]:
@@ -35,30 +41,41 @@ def tissue_of(item: SceneObject) -> Any:
     optical = item.material.optical
     record: Any = np.zeros((), layout(Tissue))
     record["colour"] = optical.base_colour
+    # Beer-Lambert: twice the blood gives the square of the colour, to first order colour (1 + d log colour).
+    record["absorption"] = -np.log(np.maximum(optical.base_colour, 1e-3))
     record["vessel_colour"] = optical.vessel_colour
-    record["roughness"] = max(optical.roughness, 0.02)
-    record["specular"] = optical.specular
-    record["wetness"] = optical.wetness
-    record["translucency"] = optical.translucency
+    record["alpha"] = max(FILM_SHARE * optical.roughness, 0.02)
+    record["specular"] = optical.specular * optical.wetness
+    record["wrap"] = optical.translucency
     record["vessel_density"] = optical.vessel_density
-    record["bump_slope"] = optical.bump_height / optical.bump_scale
-    record["bump_frequency"] = 1 / optical.bump_scale
+    record["bump_slope"] = optical.bump_height / max(optical.bump_scale, 1e-6)
+    record["bump_frequency"] = 1 / max(optical.bump_scale, 1e-6)
     record["label"] = item.label_id
     return record
 
 
-def fill_look(look: Any, exposure: float, light: LightSettings, appearance: Appearance, seed: int) -> None:
+def fill_look(
+    look: Any,
+    T_world_camera: NDArray[np.float64],
+    camera: Camera,
+    exposure: float,
+    light: LightSettings,
+    appearance: Appearance,
+    seed: int,
+) -> None:
     """Fill in the record of what may change from frame to frame."""
-    guides = np.array(light.positions, np.float64)[:2]
-    guides = np.concatenate([guides, guides])[:2]
+    guides = np.array(light.positions, np.float64)
     guides[:, :2] += appearance.light_shift
-    look["light_a"], look["light_b"] = guides
+    guides = apply(T_world_camera, guides)
+    look["light_a"], look["light_b"] = guides[0], guides[-1]
+    look["axis"] = T_world_camera[:3, 2]
     look["light_colour"] = light.power * np.array([1 + 0.15 * appearance.warmth, 1.0, 1 - 0.25 * appearance.warmth])
     look["tint"] = appearance.brightness * np.array([1.0, 1 + 0.15 * appearance.hue, 1 - 0.1 * appearance.hue])
     look["gain"] = exposure * NOMINAL_DISTANCE**2 / 2
-    look["vessel_frequency"] = 1 / appearance.vessel_scale
+    look["vessel_frequency"] = 1 / (VESSEL_TILE * appearance.vessel_scale)
     for name in ("saturation", "mottling", "vessel_strength", "wetness", "roughness", "bump", "spot"):
         look[name] = getattr(appearance, name)
     for name in ("ambient", "vignette", "shot_noise", "read_noise", "texture_offset"):
         look[name] = getattr(appearance, name)
+    look["pixel_angle"] = 1 / camera.fx
     look["seed"] = zlib.crc32(str(seed).encode())

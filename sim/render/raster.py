@@ -29,7 +29,7 @@ class Pose:
 def _edge_plane(a: wp.vec3, b: wp.vec3, index_a: int, index_b: int) -> wp.vec3:
     if index_a < index_b:
         return wp.cross(a, b - a)
-    return -1.0 * wp.cross(b, a - b)
+    return wp.neg(wp.cross(b, a - b))
 
 
 @wp.func

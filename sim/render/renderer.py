@@ -22,6 +22,8 @@ from sim.render.appearance import Appearance, LightSettings
 from sim.render.geometry import Geometry, build_geometry
 from sim.render.lens import build_lens, layout
 from sim.render.look import fill_look, gauss_table, tissue_of, tone_table
+from sim.render.textures import noise_volume
+from sim.render.vessels import vessel_images
 from sim.scene_objects import SceneObject
 
 Method = Literal["raster", "raycast"]
@@ -126,10 +128,24 @@ class Renderer:
             raise InputError(f"renderer: expected a positive exposure, found {exposure}")
         with self._lock:
             self._place(T_world_camera)
-            fill_look(self._look[0], exposure, light or LightSettings(), appearance or Appearance(), seed)
+            fill_look(
+                self._look[0],
+                T_world_camera,
+                self.camera,
+                exposure,
+                light or LightSettings(),
+                appearance or Appearance(),
+                seed,
+            )
             self._upload(self._look_array, self._look)
             self._run(shaded=True)
             return self._frame(T_world_camera, exposure, time)
+
+    def seen_triangles(self) -> NDArray[np.int32]:
+        """Return the triangle that each pixel of the last picture shows, shape (H, W), as in `Visibility`."""
+        shape = (self.camera.height, self.camera.width)
+        triangle = self._buffers["triangle"].numpy().reshape(shape)
+        return np.append(self.geometry.scene_triangle, np.int32(-1))[triangle]
 
     def visibility(self, T_world_camera: Float[np.ndarray, "4 4"]) -> Visibility:
         """Find the triangle that each pixel sees.
@@ -141,9 +157,8 @@ class Renderer:
             self._place(T_world_camera)
             self._run(shaded=False)
             shape = (self.camera.height, self.camera.width)
-            triangle = self._buffers["triangle"].numpy().reshape(shape)
-            seen = triangle >= 0
-            scene = np.append(self.geometry.scene_triangle, np.int32(-1))[triangle]
+            scene = self.seen_triangles()
+            seen = scene >= 0
             weights = np.where(seen[..., None], self._buffers["weights"].numpy().reshape(*shape, 2), 0)
             return Visibility(scene, weights, self._buffers["depth"].numpy().reshape(shape).copy())
 
@@ -175,6 +190,8 @@ class Renderer:
             "tissues": put(tissues, shading.Tissue),
             "tone": put(tone_table(), wp.float32),
             "gauss": put(gauss_table(), wp.float32),
+            "volume": put(noise_volume().reshape(-1, 4), wp.vec4),
+            "vessels": put(vessel_images(), wp.float32),
         }
         self._rays = put(tables.rays, wp.vec3)
         self._radius_table = put(tables.radius_over_sine, wp.float32)

@@ -1,26 +1,36 @@
-"""Colour and ground truth of every pixel from the visibility buffer, in one pass."""
+"""Colour and ground truth of every pixel from the visibility buffer, in one pass.
+
+The colour is that of wet mucosa under one or two light guides beside the lens: inverse-square light, softened by light
+that spreads in the tissue; a wet film with narrow highlights on a relief that the mesh does not resolve; blood that
+varies slowly, and vessels; light from the walls around; then the sensor's noise, a soft shoulder, and sRGB.
+"""
 
 import warp as wp
 
 from sim.render.raster import Pose
+from sim.render.textures import NOISE_SIZE
+from sim.render.vessels import VESSEL_LEVELS, VESSEL_SIZE
 
 wp.set_module_options({"enable_backward": False})
 
 TONE_SIZE = 4096
 """Entries of the table from linear light to the 8-bit code, evenly spaced in x / (1 + x)."""
-GAUSS_SIZE = 4096
+GAUSS_SIZE = 1024
 """Entries of the table of normal quantiles."""
 _TONE = wp.constant(TONE_SIZE)
-_GAUSS = wp.constant(GAUSS_SIZE)
+_NOISE = wp.constant(NOISE_SIZE)
+_VESSELS = wp.constant(VESSEL_SIZE)
+_LEVELS = wp.constant(VESSEL_LEVELS)
 
 
 @wp.struct
 class Look:
-    """What changes from frame to frame besides the pose."""
+    """What changes from frame to frame besides the pose; positions and directions in world axes."""
 
     gain: wp.float32
     light_a: wp.vec3
     light_b: wp.vec3
+    axis: wp.vec3
     light_colour: wp.vec3
     tint: wp.vec3
     saturation: wp.float32
@@ -36,6 +46,7 @@ class Look:
     shot_noise: wp.float32
     read_noise: wp.float32
     texture_offset: wp.vec3
+    pixel_angle: wp.float32
     seed: wp.uint32
 
 
@@ -44,11 +55,11 @@ class Tissue:
     """Optical properties of one object."""
 
     colour: wp.vec3
+    absorption: wp.vec3
     vessel_colour: wp.vec3
-    roughness: wp.float32
+    alpha: wp.float32
     specular: wp.float32
-    wetness: wp.float32
-    translucency: wp.float32
+    wrap: wp.float32
     vessel_density: wp.float32
     bump_slope: wp.float32
     bump_frequency: wp.float32
@@ -56,28 +67,97 @@ class Tissue:
 
 
 @wp.func
-def _light(source: wp.vec3, p: wp.vec3, n: wp.vec3, ray: wp.vec3, wrap: float, spot: float, alpha2: float) -> wp.vec2:
-    """Return the irradiance and the specular reflection of one light guide."""
-    to_light = source - p
-    square = wp.length_sq(to_light)
-    towards = to_light / wp.sqrt(square)
-    beam = wp.pow(wp.max(-towards[2], 0.05), spot) / wp.max(square, 1.0e-6)
+def _noise(volume: wp.array[wp.vec4], place: wp.vec3) -> wp.vec4:
+    """Fetch the tileable noise, linearly interpolated; `place` in texels."""
+    fx = wp.floor(place[0])
+    fy = wp.floor(place[1])
+    fz = wp.floor(place[2])
+    x = place[0] - fx
+    y = place[1] - fy
+    z = place[2] - fz
+    x0 = int(fx) & (_NOISE - 1)
+    y0 = (int(fy) & (_NOISE - 1)) * _NOISE
+    z0 = (int(fz) & (_NOISE - 1)) * (_NOISE * _NOISE)
+    x1 = (x0 + 1) & (_NOISE - 1)
+    y1 = (y0 + _NOISE) & (_NOISE * _NOISE - 1)
+    z1 = (z0 + _NOISE * _NOISE) & (_NOISE * _NOISE * _NOISE - 1)
+    low = wp.lerp(
+        wp.lerp(volume[x0 + y0 + z0], volume[x1 + y0 + z0], x),
+        wp.lerp(volume[x0 + y1 + z0], volume[x1 + y1 + z0], x),
+        y,
+    )
+    high = wp.lerp(
+        wp.lerp(volume[x0 + y0 + z1], volume[x1 + y0 + z1], x),
+        wp.lerp(volume[x0 + y1 + z1], volume[x1 + y1 + z1], x),
+        y,
+    )
+    return wp.lerp(low, high, z)
+
+
+@wp.func
+def _vessel(images: wp.array[float], start: int, size: int, u: float, v: float) -> float:
+    """Fetch one level of the vessel image, linearly interpolated; `u` and `v` in tiles."""
+    x = u * float(size)
+    y = v * float(size)
+    fx = wp.floor(x)
+    fy = wp.floor(y)
+    x0 = int(fx) & (size - 1)
+    y0 = start + (int(fy) & (size - 1)) * size
+    x1 = (x0 + 1) & (size - 1)
+    y1 = start + ((int(fy) + 1) & (size - 1)) * size
+    top = wp.lerp(images[x0 + y0], images[x1 + y0], x - fx)
+    bottom = wp.lerp(images[x0 + y1], images[x1 + y1], x - fx)
+    return wp.lerp(top, bottom, y - fy)
+
+
+@wp.func
+def _vessels(images: wp.array[float], place: wp.vec3, n: wp.vec3, footprint: float) -> float:
+    """Project the vessel image along the axes, blended by the normal; place and footprint in tiles."""
+    level = wp.clamp(int(wp.log2(wp.max(footprint * float(_VESSELS), 1.0)) + 0.5), 0, _LEVELS - 1)
+    size = _VESSELS >> level
+    # The sizes before this level add up to a geometric series.
+    start = (_VESSELS * _VESSELS - size * size) * 4 / 3
+    square = wp.vec3(n[0] * n[0], n[1] * n[1], n[2] * n[2])
+    share = wp.cw_mul(square, wp.cw_mul(square, square))
+    share = share / (share[0] + share[1] + share[2])
+    total = wp.float32(0.0)
+    weight = wp.float32(1.0e-6)
+    if share[0] > 0.1:
+        total += (share[0] - 0.1) * _vessel(images, start, size, place[1], place[2])
+        weight += share[0] - 0.1
+    if share[1] > 0.1:
+        total += (share[1] - 0.1) * _vessel(images, start, size, place[2] + 0.37, place[0] + 0.61)
+        weight += share[1] - 0.1
+    if share[2] > 0.1:
+        total += (share[2] - 0.1) * _vessel(images, start, size, place[0] + 0.19, place[1] + 0.83)
+        weight += share[2] - 0.1
+    return total / weight
+
+
+@wp.func
+def _light(
+    source: wp.vec3, look: Look, p: wp.vec3, n: wp.vec3, film: wp.vec3, ray: wp.vec3, wrap: float, alpha2: float
+) -> wp.vec2:
+    """Return what one light guide gives: light on the tissue, and the film's reflection of it for a reflectance of 1."""
+    towards = source - p
+    square = wp.max(wp.length_sq(towards), 1.0e-6)
+    towards = towards / wp.sqrt(square)
+    cosine = wp.max(-wp.dot(towards, look.axis), 0.02)
+    beam = cosine / ((cosine + look.spot * (1.0 - cosine)) * square)
     facing = wp.dot(n, towards)
-    diffuse = wp.max((facing + wrap) / (1.0 + wrap), 0.0)
+    diffuse = wp.max((facing + wrap) / ((1.0 + wrap) * (1.0 + wrap)), 0.0)
     half = wp.normalize(towards - ray)
-    nh = wp.max(wp.dot(n, half), 0.0)
-    lh = wp.max(wp.dot(towards, half), 0.05)
+    nh = wp.max(wp.dot(film, half), 0.0)
+    lh = wp.max(wp.dot(towards, half), 0.1)
     spread = nh * nh * (alpha2 - 1.0) + 1.0
-    shine = alpha2 / (4.0 * 3.14159 * spread * spread * lh * lh) * wp.clamp(facing * 8.0, 0.0, 1.0)
+    # GGX with the visibility of Kelemen and Szirmay-Kalos; the albedo is without the 1 / pi, so is this.
+    shine = alpha2 / (4.0 * spread * spread * lh * lh) * wp.clamp(facing * 6.0, 0.0, 1.0)
     return wp.vec2(beam * diffuse, beam * shine)
 
 
 @wp.func
-def _encode(tone: wp.array[float], gauss: wp.array[float], look: Look, light: float, bits: wp.uint32) -> wp.uint8:
-    noise = gauss[int(bits & wp.uint32(4095))]
-    seen = wp.max(
-        light + wp.sqrt(look.shot_noise * look.shot_noise * light + look.read_noise * look.read_noise) * noise, 0.0
-    )
+def _encode(tone: wp.array[float], light: float, deviation: float) -> wp.uint8:
+    seen = wp.max(light + deviation, 0.0)
     return wp.uint8(tone[int(seen / (1.0 + seen) * float(_TONE - 1) + 0.5)])
 
 
@@ -98,6 +178,8 @@ def shade(
     tissues: wp.array[Tissue],
     tone: wp.array[float],
     gauss: wp.array[float],
+    volume: wp.array[wp.vec4],
+    vessels: wp.array[float],
     luminance: wp.array[float],
     rgb: wp.array[wp.vec3ub],
     semantic: wp.array[wp.uint8],
@@ -107,7 +189,6 @@ def shade(
     """Shade one pixel and write all its channels."""
     pixel = first_pixel + wp.tid()  # type: ignore[operator]  # an int in a one-dimensional launch
     index = triangle[pixel]
-    look = looks[0]
     if index < 0:
         luminance[pixel] = 0.0
         rgb[pixel] = wp.vec3ub(wp.uint8(0), wp.uint8(0), wp.uint8(0))
@@ -115,46 +196,83 @@ def shade(
         instance[pixel] = wp.uint16(0)
         normal[pixel] = wp.vec3(0.0, 0.0, 0.0)
         return
+    look = looks[0]
     owner = triangle_object[index]
     tissue = tissues[owner]
     corner = triangles[index]
-    ray = rays[pixel]
     rotation = pose[0].rotation
+    ray_camera = rays[pixel]
+    ray = wp.transpose(rotation) * ray_camera
+    distance = depth[pixel] / ray_camera[2]
+    p = pose[0].position + ray * distance
+
     a = vertices[corner[0]]
-    flat = rotation * wp.normalize(wp.cross(vertices[corner[1]] - a, vertices[corner[2]] - a))
+    flat = wp.normalize(wp.cross(vertices[corner[1]] - a, vertices[corner[2]] - a))
     if wp.dot(flat, ray) > 0.0:
         flat = -flat
-    normal[pixel] = flat
+    normal[pixel] = rotation * flat
     semantic[pixel] = tissue.label
     instance[pixel] = wp.uint16(owner + 1)
 
     u = weights[pixel][0]
     v = weights[pixel][1]
     shape = u * vertex_shape[corner[0]] + v * vertex_shape[corner[1]] + (1.0 - u - v) * vertex_shape[corner[2]]
-    n = wp.normalize(rotation * wp.vec3(shape[0], shape[1], shape[2]))
-    p = ray * (depth[pixel] / ray[2])
+    n = wp.normalize(wp.vec3(shape[0], shape[1], shape[2]))
+    # Towards an outline the smooth normal may point away from the camera, where the surface does not.
+    away = wp.dot(n, ray)
+    if away > -0.08:
+        n = wp.normalize(n - (away + 0.08) * ray)
 
-    alpha = tissue.roughness * look.roughness
-    alpha2 = alpha * alpha
-    wrap = 0.35 * tissue.translucency
-    lit = _light(look.light_a, p, n, ray, wrap, look.spot, alpha2) + _light(
-        look.light_b, p, n, ray, wrap, look.spot, alpha2
+    # Relief: coarse undulation and fine texture, each faded out where a pixel covers a whole bump.
+    place = p + look.texture_offset
+    footprint = distance * look.pixel_angle / wp.max(-away, 0.25)
+    fine_scale = tissue.bump_frequency
+    fine = _noise(volume, place * (8.0 * fine_scale))
+    coarse = _noise(volume, wp.vec3(place[1], place[2], place[0]) * (8.0 * 0.21 * fine_scale))
+    blur = footprint * fine_scale
+    fine_seen = 1.0 / (1.0 + 2.2 * blur * blur)
+    coarse_seen = 1.0 / (1.0 + 0.1 * blur * blur)
+    slope = tissue.bump_slope * look.bump
+    gradient = wp.vec3(fine[0], fine[1], fine[2]) * (slope * fine_seen)
+    swell = wp.vec3(coarse[2], coarse[0], coarse[1]) * (slope * coarse_seen)
+    bumpy = wp.normalize(n - (gradient - wp.dot(gradient, n) * n) - (swell - wp.dot(swell, n) * n))
+    # The film's own surface fills the finest pits.
+    film = wp.normalize(n - 0.4 * (gradient - wp.dot(gradient, n) * n) - 1.3 * (swell - wp.dot(swell, n) * n))
+
+    # What a pixel cannot resolve of the relief and of the mesh's own curvature widens the highlight.
+    lost = slope * slope * (2.0 - fine_seen * fine_seen - coarse_seen * coarse_seen)
+    alpha = tissue.alpha * look.roughness
+    alpha2 = alpha * alpha + 0.12 * lost + footprint * footprint * 2.0e3
+    lit = _light(look.light_a, look, p, bumpy, film, ray, tissue.wrap, alpha2) + _light(
+        look.light_b, look, p, bumpy, film, ray, tissue.wrap, alpha2
     )
-    square = wp.length_sq(p)
-    around = look.ambient * 0.12 / (square + 4.0e-4) * (1.0 - 0.5 * shape[3])
-    albedo = wp.cw_mul(tissue.colour, look.tint)
-    grey = wp.dot(albedo, wp.vec3(0.3, 0.6, 0.1))
-    albedo = wp.vec3(grey, grey, grey) + look.saturation * (albedo - wp.vec3(grey, grey, grey))
-    indirect = wp.cw_mul(albedo, albedo) * around
-    shine = tissue.specular * tissue.wetness * look.wetness * lit[1]
-    light = wp.cw_mul(look.light_colour, albedo * lit[0] + indirect + wp.vec3(shine, shine, shine))
-    light = light * ((1.0 - look.vignette * vignette[pixel]) * look.gain)
-    luminance[pixel] = wp.dot(light, wp.vec3(0.2126, 0.7152, 0.0722))
 
-    state = wp.rand_init(int(look.seed), pixel)
-    bits = wp.randu(state)
+    # Blood: its amount varies slowly, and vessels hold more of it.
+    slow = _noise(volume, place * 300.0)
+    blood = look.mottling * (0.07 * slow[3] + 0.05 * coarse[3] + 0.04 * fine_seen * fine[3]) + 0.1 * shape[3]
+    blood = wp.clamp(blood, -0.3, 0.3)
+    albedo = wp.cw_mul(tissue.colour, wp.vec3(1.0, 1.0, 1.0) - blood * tissue.absorption)
+    tile = place * look.vessel_frequency + 0.02 * wp.vec3(coarse[0], coarse[1], coarse[2])
+    vessel = _vessels(vessels, tile, n, footprint * look.vessel_frequency)
+    vessel = wp.min(vessel * tissue.vessel_density * look.vessel_strength * (1.0 + 0.4 * slow[0]), 1.0)
+    albedo = wp.lerp(albedo, tissue.vessel_colour, wp.max(vessel, 0.0))
+    albedo = wp.cw_mul(albedo, look.tint)
+    grey = wp.dot(albedo, wp.vec3(0.2126, 0.7152, 0.0722))
+    albedo = wp.vec3(grey, grey, grey) * (1.0 - look.saturation) + albedo * look.saturation
+
+    # Light that walls throw at each other: it falls off more slowly than the direct light, and each bounce reddens it.
+    around = look.ambient * 0.10 / (distance * distance + 3.0e-4) * (1.0 - 0.6 * shape[3])
+    indirect = wp.cw_mul(albedo, albedo) * around
+    shine = tissue.specular * look.wetness * lit[1]
+    light = albedo * lit[0] + indirect + wp.vec3(shine, shine, shine)
+    light = wp.cw_mul(look.light_colour, light) * ((1.0 - look.vignette * vignette[pixel]) * look.gain)
+    brightness = wp.dot(light, wp.vec3(0.2126, 0.7152, 0.0722))
+    luminance[pixel] = brightness
+
+    bits = wp.randu(wp.rand_init(int(look.seed), pixel))
+    sigma = wp.sqrt(look.shot_noise * look.shot_noise * brightness + look.read_noise * look.read_noise)
     rgb[pixel] = wp.vec3ub(
-        _encode(tone, gauss, look, light[0], bits),
-        _encode(tone, gauss, look, light[1], bits >> wp.uint32(10)),
-        _encode(tone, gauss, look, light[2], bits >> wp.uint32(20)),
+        _encode(tone, light[0], sigma * gauss[int(bits & wp.uint32(1023))]),
+        _encode(tone, light[1], sigma * gauss[int((bits >> wp.uint32(10)) & wp.uint32(1023))]),
+        _encode(tone, light[2], sigma * gauss[int((bits >> wp.uint32(20)) & wp.uint32(1023))]),
     )
