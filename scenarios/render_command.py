@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from assets.errors import InputError
-from assets.labels import label_ids
+from assets.labels import load_labels
 from assets.patient import Centreline, Patient
 from assets.sources import load_source
 from assets.transforms import compose, parallel_frames, unit
@@ -128,7 +128,9 @@ def poses_along(line: Centreline, count: int) -> Float64[np.ndarray, "n 4 4"]:
 
 def write_frame(stem: Path, frame: Frame, patient: Patient) -> None:
     """Write a frame as PNG files and meta.json; the NPZ comes last, so a frame that has one is whole."""
-    members = encode_frame(frame, {"patient": patient.name, "labels": label_ids()})
+    members = encode_frame(
+        frame, {"patient": patient.name, "labels": {name: label.id for name, label in load_labels().items()}}
+    )
     for name, data in members.items():
         with atomic_file(stem.with_name(f"{stem.name}.{name}")) as stream:
             stream.write(data)
