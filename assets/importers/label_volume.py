@@ -108,7 +108,9 @@ def _read_nifti(path: Path) -> tuple[NDArray[np.uint16], NDArray[np.float64], li
     if len(shape) != 3 or min(shape) < 2:
         raise InputError(f"expected a volume of 3 axes, found shape {image.shape} in {path}")
     if math.prod(shape) > MAX_VOXELS:
-        raise InputError(f"expected at most {MAX_VOXELS} voxels, found {math.prod(shape)} ({shape}) in the header of {path}")
+        raise InputError(
+            f"expected at most {MAX_VOXELS} voxels, found {math.prod(shape)} ({shape}) in the header of {path}"
+        )
     affine = np.asarray(image.affine, np.float64)
     _check_affine(affine, path)
     try:
@@ -116,7 +118,9 @@ def _read_nifti(path: Path) -> tuple[NDArray[np.uint16], NDArray[np.float64], li
         image = nib.as_closest_canonical(image)
         raw = np.asanyarray(image.dataobj).reshape(image.shape[:3])
     except _READ_ERRORS as error:
-        raise InputError(f"expected {math.prod(shape)} voxels, found a damaged file ({_one_line(error)}): {path}") from None
+        raise InputError(
+            f"expected {math.prod(shape)} voxels, found a damaged file ({_one_line(error)}): {path}"
+        ) from None
     scale = METRES_PER_UNIT.get(units, 1e-3)
     T_world_index = np.diag([scale, scale, scale, 1.0]) @ np.asarray(image.affine, np.float64)
     extensions = [
@@ -141,7 +145,9 @@ def _as_ids(raw: NDArray[Any], path: Path) -> NDArray[np.uint16]:
         raise InputError(f"expected whole numbers as labels, found voxels of type {raw.dtype} in {path}")
     low, high = (float(raw.min()), float(raw.max())) if raw.size else (0.0, 0.0)
     if not (low >= 0 and high <= np.iinfo(np.uint16).max):  # also false for NaN
-        raise InputError(f"expected labels from 0 to 65535, found values from {low} to {high} (is this a CT?) in {path}")
+        raise InputError(
+            f"expected labels from 0 to 65535, found values from {low} to {high} (is this a CT?) in {path}"
+        )
     ids = raw.astype(np.uint16)
     if raw.dtype.kind == "f" and not np.array_equal(ids, raw):
         raise InputError(f"expected whole numbers as labels, found fractions (is this a CT?) in {path}")

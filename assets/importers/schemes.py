@@ -46,7 +46,9 @@ def _read_table(path: Path) -> dict[int, str]:
             for number, row in enumerate(csv.DictReader(file), start=2):
                 label, name = row.get("id"), row.get("name")
                 if label is None or not name or not label.strip().isdecimal():
-                    raise InputError(f"expected the columns id,name with a whole number and a name, found {row} in {path}:{number}")
+                    raise InputError(
+                        f"expected the columns id,name with a whole number and a name, found {row} in {path}:{number}"
+                    )
                 if int(label) in names:
                     raise InputError(f"expected each id once, found {int(label)} again in {path}:{number}")
                 names[int(label)] = name.strip()

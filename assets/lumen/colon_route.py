@@ -77,7 +77,9 @@ def find_route(
     nearest: tuple[float, str] | None = None
     for count, (points, radius, edges) in enumerate(_routes(graph, _anus_node(graph, middle, given))):
         if count >= MAX_ROUTES:
-            raise InputError(f"expected a colon, found a label whose skeleton has more than {MAX_ROUTES} ways through it")
+            raise InputError(
+                f"expected a colon, found a label whose skeleton has more than {MAX_ROUTES} ways through it"
+            )
         length = float(arc_lengths(points)[-1])
         if best is not None and length <= best.length:
             continue
@@ -89,7 +91,11 @@ def find_route(
     if best is None:
         raise InputError(
             "expected a colon that runs from the anus up the left side, across, and down the right side; "
-            + (f"the longest way through the label ({nearest[0]:.2f} m) fails: {nearest[1]}" if nearest else "found no way")
+            + (
+                f"the longest way through the label ({nearest[0]:.2f} m) fails: {nearest[1]}"
+                if nearest
+                else "found no way"
+            )
             + "; a landmark file can tell the way"
         )
     return best
@@ -105,7 +111,9 @@ def _anus_node(graph: SkeletonGraph, middle: float, given: Mapping[str, NDArray[
     return int(ends[np.argmin(graph.nodes[ends, 2] + np.abs(graph.nodes[ends, 0] - middle))])
 
 
-def _routes(graph: SkeletonGraph, start: int) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, ...]]]:
+def _routes(
+    graph: SkeletonGraph, start: int
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, ...]]]:
     """Yield every way from `start` that visits no node twice and ends in an end, or before a neck to a visited node."""
     meeting = [graph.at(node) for node in range(len(graph.nodes))]
     stack: list[tuple[int, tuple[int, ...], frozenset[int]]] = [(start, (), frozenset([start]))]
@@ -126,7 +134,9 @@ def _routes(graph: SkeletonGraph, start: int) -> Iterator[tuple[NDArray[np.float
                     yield points[:stop], radius[:stop], (*edges, index)
 
 
-def _joined(graph: SkeletonGraph, start: int, edges: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _joined(
+    graph: SkeletonGraph, start: int, edges: tuple[int, ...]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     node, points, radius = start, [], []
     for index in edges:
         edge = graph.edges[index].leaving(node)
@@ -160,7 +170,10 @@ def _judge(
         if name == "caecum" and len(ahead):
             ahead = ahead[ahead >= 0.9 * (len(distance) - 1)]
         if len(ahead) == 0:
-            return None, f"it passes {distance.min() * 1e3:.0f} mm from the landmark {name} at {place(point)} or in another order"
+            return (
+                None,
+                f"it passes {distance.min() * 1e3:.0f} mm from the landmark {name} at {place(point)} or in another order",
+            )
         # The nearest point of the first pass within reach, so that later landmarks stay ahead.
         first_pass = ahead[: np.argmax(np.diff(ahead, append=ahead[-1] + 2) > 1) + 1]
         position += int(first_pass[np.argmin(distance[first_pass])])
@@ -172,7 +185,10 @@ def _judge(
     splenic = placed.get("splenic_flexure", int(np.argmax(np.where(left, points[:, 2], -np.inf))))
     hepatic = placed.get("hepatic_flexure", int(np.argmax(np.where(right, points[:, 2], -np.inf))))
     if not splenic < hepatic:
-        return None, f"the hepatic flexure at {place(points[hepatic])} comes before the splenic at {place(points[splenic])}"
+        return (
+            None,
+            f"the hepatic flexure at {place(points[hepatic])} comes before the splenic at {place(points[splenic])}",
+        )
     if "caecum" not in placed:
         if points[-1, 0] < middle or points[-1, 2] > points[hepatic, 2] - FLEXURE_DROP:
             return None, f"it ends at {place(points[-1])}, not below the hepatic flexure on the right"
@@ -182,7 +198,10 @@ def _judge(
     if "splenic_flexure" not in placed:
         before, after = _depths(points, arc, splenic)
         if before > after:
-            return None, f"the limb that rises to the splenic flexure at {place(points[splenic])} lies before the one after"
+            return (
+                None,
+                f"the limb that rises to the splenic flexure at {place(points[splenic])} lies before the one after",
+            )
     return Route(points, radius, edges, splenic, hepatic), ""
 
 

@@ -23,7 +23,9 @@ def resampled(points: Float64[np.ndarray, "n 3"], spacing: float) -> NDArray[np.
 def smoothed(points: Float64[np.ndarray, "n 3"], spacing: float, width: float) -> NDArray[np.float64]:
     """Smooth an evenly spaced curve by a Gaussian of standard deviation `width` [m]; its ends stay."""
     # Reflection through the end points keeps them, and the direction there.
-    return np.asarray(ndimage.gaussian_filter1d(_extended(points), width / spacing, axis=0)[len(points) - 1 : 2 * len(points) - 1])
+    return np.asarray(
+        ndimage.gaussian_filter1d(_extended(points), width / spacing, axis=0)[len(points) - 1 : 2 * len(points) - 1]
+    )
 
 
 def _extended(points: NDArray[np.float64]) -> NDArray[np.float64]:

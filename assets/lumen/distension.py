@@ -13,7 +13,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from assets.errors import InputError
-from assets.lumen.colon_centreline import LIMB_SEPARATION, SPACING, Axis
+from assets.lumen.colon_axis import LIMB_SEPARATION, SPACING, Axis
 from assets.lumen.colon_route import place
 from assets.lumen.curves import arc_lengths, resampled, tangents
 from assets.lumen.grid import Grid
@@ -88,7 +88,9 @@ def distend(
     core = tube & (distance <= 1.6 * h)
     separation = np.maximum(LIMB_SEPARATION, 2.5 * inscribed) / SPACING
     growth = grow(
-        grid.to_index(axis.points), separation, [(core, None), (tube, (distance / h).astype(np.float32)), (region, order)]
+        grid.to_index(axis.points),
+        separation,
+        [(core, None), (tube, (distance / h).astype(np.float32)), (region, order)],
     )
     inside = growth.state == INSIDE
     reached = int(growth.nearest.max())
@@ -102,12 +104,11 @@ def distend(
     lost = raw & ~inside
     in_wall = lost & (depth <= wall + h / 2)
     added = dict(zip(ADDED, (in_tube, extra & ~in_canal & ~label & ~tube, in_canal, in_cavity), strict=True))
-    between = lost & ~in_wall & (growth.state == BETWEEN_LIMBS)
-    loop = lost & ~in_wall & (growth.state == WOULD_LOOP)
     beyond = lost & ~in_wall & behind
-    removed = dict(
-        zip(REMOVED, (in_wall, between, loop, beyond, lost & ~in_wall & ~between & ~loop & ~beyond), strict=True)
-    )
+    rest = lost & ~in_wall & ~beyond
+    loop = rest & (growth.state == WOULD_LOOP)
+    between = _touching(rest & ~loop, growth.state == BETWEEN_LIMBS)
+    removed = dict(zip(REMOVED, (in_wall, between, loop, beyond, rest & ~loop & ~between), strict=True))
     places = [
         row
         for cause, voxels in {**added, **removed}.items()
@@ -169,6 +170,14 @@ def _haustra(
     return np.asarray(pouch * (1.0 - 0.7 * taenia))
 
 
+def _touching(voxels: NDArray[np.bool_], seeds: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the connected pieces that hold a seed: the wall between limbs is thicker than its refused faces."""
+    pieces, count = ndimage.label(voxels, np.ones((3, 3, 3)))
+    hit = np.bincount(pieces[seeds & voxels], minlength=count + 1) > 0
+    hit[0] = False
+    return np.asarray(hit[pieces])
+
+
 def _behind_anus(grid: Grid, points: NDArray[np.float64], depth_limit: float) -> NDArray[np.bool_]:
     """Mark what lies outside of the plane through the anus, near it."""
     inward = points[2] - points[0]
@@ -178,9 +187,9 @@ def _behind_anus(grid: Grid, points: NDArray[np.float64], depth_limit: float) ->
     along = (
         ((i - start[0]) * normal[0])[:, None, None] + ((j - start[1]) * normal[1])[:, None] + (k - start[2]) * normal[2]
     )
-    near = (
-        ((i - start[0]) ** 2)[:, None, None] + ((j - start[1]) ** 2)[:, None] + (k - start[2]) ** 2
-    ) < (depth_limit / grid.spacing) ** 2
+    near = (((i - start[0]) ** 2)[:, None, None] + ((j - start[1]) ** 2)[:, None] + (k - start[2]) ** 2) < (
+        depth_limit / grid.spacing
+    ) ** 2
     return np.asarray((along < 0) & near)
 
 

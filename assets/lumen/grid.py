@@ -67,7 +67,9 @@ def resample(
     pad = int(np.ceil(margin / spacing))
     shape = np.ceil(np.array(crop.shape) * voxel / spacing).astype(int) + 2 * pad
     scale = spacing / voxel
-    field = ndimage.affine_transform(crop, scale, offset=-pad * scale, output_shape=tuple(shape), order=1, mode="constant")
+    field = ndimage.affine_transform(
+        crop, scale, offset=-pad * scale, output_shape=tuple(shape), order=1, mode="constant"
+    )
     T_index_grid = np.diag([*scale, 1.0])
     T_index_grid[:3, 3] = first - pad * scale
     grid = Grid((int(shape[0]), int(shape[1]), int(shape[2])), spacing, T_world_index @ T_index_grid)

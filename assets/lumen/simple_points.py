@@ -51,9 +51,7 @@ def _simple(codes: NDArray[np.int64]) -> NDArray[np.bool_]:
     return np.asarray(one_inside & one_outside)
 
 
-def _reached(
-    starts: NDArray[np.bool_], allowed: NDArray[np.bool_], touch: NDArray[np.float32]
-) -> NDArray[np.bool_]:
+def _reached(starts: NDArray[np.bool_], allowed: NDArray[np.bool_], touch: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Flood from the first start of each row through what is allowed."""
     reached = np.zeros_like(starts)
     rows = np.flatnonzero(starts.any(axis=1))

@@ -120,7 +120,8 @@ def recentred(
     start = points[0]
     for _ in range(30):
         slope = np.stack(
-            [grid.sample(soft, points + step) - grid.sample(soft, points - step) for step in grid.spacing * np.eye(3)], axis=1
+            [grid.sample(soft, points + step) - grid.sample(soft, points - step) for step in grid.spacing * np.eye(3)],
+            axis=1,
         ) / (2 * grid.spacing)
         direction = tangents(points)
         slope -= (slope * direction).sum(axis=1, keepdims=True) * direction

@@ -1,0 +1,164 @@
+"""Make a patient of a CT's label map: a colon that a scope can pass, and the organs around it."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assets.errors import InputError
+from assets.importers.label_volume import LabelVolume, read_label_volume
+from assets.importers.landmark_file import read_landmarks
+from assets.importers.organ_surfaces import Occupied, organ_surfaces
+from assets.labels import load_labels
+from assets.lumen.colon import Colon, ColonOptions, build_colon
+from assets.lumen.curves import tangents
+from assets.patient import Centreline, Orifice, Organ, Patient
+from assets.transforms import apply
+
+MIDLINE = ("sacrum", "vertebrae_S1", "vertebrae_L5", "vertebrae_L4", "vertebrae_L3", "vertebrae_L2", "urinary_bladder")
+"""Structures that lie on the mid-sagittal plane, in the order of preference."""
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What to make of a label map."""
+
+    colon: ColonOptions = field(default_factory=ColonOptions)
+    lumen: bool = True
+    """Make the colon's lumen; without it the colon is an organ like the others."""
+    organs: bool = True
+    """Make closed surfaces of the other structures."""
+    organ_edge_mm: float = 6.0
+    """Edge of the other structures' triangles, about [mm]."""
+    licence: str = "unknown: that of the imported file"
+    """Of the data; it stays with the patient."""
+
+    def __post_init__(self) -> None:
+        if not 1.0 <= self.organ_edge_mm <= 30.0:
+            raise InputError(f"expected organ_edge_mm from 1 to 30, found {self.organ_edge_mm}")
+        if not (self.lumen or self.organs):
+            raise InputError("expected something to import, found both lumen and organs turned off")
+
+
+def import_label_map(
+    path: Path,
+    *,
+    scheme: str | Path | None = None,
+    landmarks: Path | None = None,
+    options: ImportOptions | None = None,
+    report: Callable[[str], None] | None = None,
+) -> Patient:
+    """Import a label map.
+
+    Args:
+        path: A `.nii` or `.nii.gz` with several labels, or a folder of `<class>.nii.gz`.
+        scheme: What the ids mean where the header does not say it: `totalsegmentator-v2`, `totalsegmentator-v1`,
+            `saramis`, or a CSV file with the columns id,name.
+        landmarks: Points that the colon visits, in its order: CSV (name,x,y,z) or JSON, RAS [mm]. Names are `anus`,
+            `rectosigmoid`, `sigmoid_descending`, `splenic_flexure`, `hepatic_flexure`, `caecum`; any other name is a
+            way point.
+        options: What to make of it.
+        report: Called with what is being done.
+
+    Raises:
+        InputError: The input is missing, damaged, of unknown scheme, or holds no whole colon.
+    """
+    options, say = options or ImportOptions(), report or (lambda _: None)
+    say(f"reading {path.name}")
+    given = read_landmarks(landmarks) if landmarks is not None else {}
+    volume = read_label_volume(path, scheme=scheme)
+    if not volume.names:
+        raise InputError(f"expected labelled voxels, found an empty mask in {path}")
+    if options.lumen and "colon" not in volume.names.values():
+        raise InputError(
+            f"expected voxels of colon, found {', '.join(sorted(volume.names.values())[:6])} ... ({len(volume.names)} "
+            f"labels) in {path}"
+        )
+    colon = None
+    if options.lumen:
+        colon = build_colon(
+            _mask(volume, "colon"),
+            volume.T_world_index,
+            middle=_middle(volume),
+            iliac_crest=_top(volume, "hip_left"),
+            given=given,
+            options=options.colon,
+            report=report,
+        )
+    organs: tuple[Organ, ...] = ()
+    displaced: dict[str, int] = {}
+    if options.organs:
+        say("meshing the other organs")
+        occupied = Occupied.around(colon.lumen, options.colon.wall_mm * 1e-3) if colon else None
+        without = {"colon"} if colon else set()
+        organs, displaced = organ_surfaces(volume, without, occupied, options.organ_edge_mm * 1e-3)
+    known = load_labels()
+    provenance = {
+        "importer": "label_map",
+        "sha256": volume.sha256,
+        "names_from": volume.origin_of_names,
+        "left_out_names": sorted(name for name in volume.names.values() if name not in known),
+        "options": asdict(options),
+        "given_landmarks_mm": {name: np.round(point * 1e3, 3).tolist() for name, point in given.items()},
+        "displaced_organ_voxels": displaced,
+        **(_colon_provenance(colon) if colon else {}),
+    }
+    return Patient(
+        name=path.name.removesuffix(".gz").removesuffix(".nii"),
+        source=path.name,
+        licence=options.licence,
+        organs=(*((_colon_organ(colon),) if colon else ()), *organs),
+        centrelines=(Centreline("colon", colon.points, colon.radius),) if colon else (),
+        landmarks={name: colon.points[index] for name, index in colon.landmarks.items()} if colon else {},
+        orifices=(_anus(colon),) if colon else (),
+        provenance=provenance,
+    )
+
+
+def _colon_organ(colon: Colon) -> Organ:
+    return Organ("colon_lumen", "colon_wall", "lumen", "colon_mucosa", colon.surface, dict(colon.figures))
+
+
+def _anus(colon: Colon) -> Orifice:
+    inward = np.asarray(tangents(colon.points)[0])
+    return Orifice("anus", "colon_lumen", colon.points[0], inward, colon.orifice_radius)
+
+
+def _colon_provenance(colon: Colon) -> dict[str, object]:
+    return {
+        "altered_voxels": {
+            "voxel_mm": colon.figures["voxel_mm"],
+            "label": colon.figures["label_voxels"],
+            "lumen": colon.figures["lumen_voxels"],
+            "added": colon.lumen.added,
+            "removed": colon.lumen.removed,
+        },
+        "altered_places": list(colon.lumen.places),
+        "notes": [
+            "The anus is inferred: the label ends above it, and an anal canal was added.",
+            "Haustra counted as relief are made up; stool and air in the label count as lumen.",
+        ],
+    }
+
+
+def _mask(volume: LabelVolume, name: str) -> NDArray[np.bool_]:
+    ids = [label for label, own in volume.names.items() if own == name]
+    return np.isin(volume.data, ids)
+
+
+def _middle(volume: LabelVolume) -> float:
+    """Return x of the mid-sagittal plane [m]."""
+    present = set(volume.names.values())
+    name = next((name for name in MIDLINE if name in present), None)
+    voxels = np.argwhere(_mask(volume, name) if name else volume.data > 0)
+    return float(apply(volume.T_world_index, voxels.mean(axis=0))[0])
+
+
+def _top(volume: LabelVolume, name: str) -> float | None:
+    """Return the largest z of a structure [m], or None where it is not labelled."""
+    if name not in volume.names.values():
+        return None
+    voxels = np.argwhere(_mask(volume, name))
+    return float(apply(volume.T_world_index, voxels.astype(np.float64))[:, 2].max())
