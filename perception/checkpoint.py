@@ -13,6 +13,7 @@ from torch import Tensor
 from assets.errors import InputError
 from perception.network import STRIDE, EndoscopyNet, Size, build
 from perception.prediction import CLASSES, LUMEN_DISTANCE
+from perception.targets import camera_from_json
 from sim.atomic import atomic_file
 from sim.camera import Camera
 
@@ -139,15 +140,3 @@ def _load_config(path: Path) -> ModelConfig:
     check_image_size(camera, str(path))
     training = stored.get("training")
     return ModelConfig(stored["size"], camera, training if isinstance(training, dict) else {})
-
-
-def camera_from_json(stored: Any, where: str) -> Camera:
-    """Make a camera from what `dataclasses.asdict` made of one.
-
-    Raises:
-        InputError: A value is missing, of another kind, or no camera has it.
-    """
-    try:
-        return Camera(**{**stored, "distortion": tuple(stored["distortion"])})
-    except (TypeError, KeyError, ValueError) as error:
-        raise InputError(f"{where}: expected a camera, found {error}") from None

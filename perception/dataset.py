@@ -1,0 +1,223 @@
+"""Shards to tensors: a split of a data set held in memory as bytes, and batches cut from it."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float16, Float32, Int64, UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+
+from assets.errors import InputError
+from perception.augment import Turn, turn_of, turns_of
+from perception.checkpoint import check_image_size
+from perception.prediction import POLYP
+from perception.targets import Targets, sample_targets, straight_distance
+from sim.camera import Camera
+from sim.dataset_index import DatasetIndex, leaks, read_dataset
+from sim.shards import Sample, read_shard
+
+MAX_BYTES = 3 << 29
+"""Default bound of a split in memory [bytes]: 1.5 GiB, some 16,000 frames of 128 x 128 px."""
+
+_BYTES_A_PIXEL = 6  # three of colour, one of class, two of distance
+_POLYP_PIXELS = 12  # fewer than this, at 128 x 128, and a frame does not count as one with a polyp
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A split of a data set in memory; n frames through one lens."""
+
+    camera: Camera
+    """The lens."""
+    rgb: UInt8[np.ndarray, "n h w 3"]
+    """sRGB."""
+    log_exposure: Float32[np.ndarray, "n"]
+    """Log of the device's gain."""
+    classes: UInt8[np.ndarray, "n h w"]
+    """Ids of `perception.prediction.CLASSES`."""
+    distance: Float16[np.ndarray, "n h w"]
+    """Straight-line distance [m]; 0 where not known. Half precision keeps it within 0.05 %."""
+    direction: Float32[np.ndarray, "n 3"]
+    """Unit vector down the lumen, camera axes."""
+    visible: Bool[np.ndarray, "n"]
+    """Whether the direction is seen past the walls."""
+    patients: tuple[str, ...]
+    """Of each frame."""
+
+    def __len__(self) -> int:
+        return len(self.rgb)
+
+    @property
+    def with_polyp(self) -> NDArray[np.bool_]:
+        """True for each frame that shows more than a speck of a polyp, shape (n,)."""
+        return np.asarray((self.classes == POLYP).sum(axis=(1, 2)) >= _POLYP_PIXELS)
+
+    def every(self, stride: int) -> "Frames":
+        """Return every so many frames, as views."""
+        rows = slice(None, None, stride)
+        return Frames(
+            self.camera,
+            self.rgb[rows],
+            self.log_exposure[rows],
+            self.classes[rows],
+            self.distance[rows],
+            self.direction[rows],
+            self.visible[rows],
+            self.patients[rows],
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tensors of some frames, on one device."""
+
+    image: Float[Tensor, "batch 3 h w"]
+    """sRGB within 0 and 1."""
+    log_exposure: Float[Tensor, "batch"]
+    """Log of the device's gain."""
+    classes: Int64[Tensor, "batch h w"]
+    """Class ids."""
+    distance: Float[Tensor, "batch h w"]
+    """Straight-line distance [m]; 0 where not known."""
+    direction: Float[Tensor, "batch 3"]
+    """Unit vector down the lumen, camera axes."""
+    visible: Float[Tensor, "batch"]
+    """1 where the direction is seen, else 0."""
+
+
+def open_dataset(folder: Path) -> DatasetIndex:
+    """Read dataset.json and refuse splits that share a patient.
+
+    Raises:
+        InputError: There is no data set, or a patient is in two splits.
+    """
+    index = read_dataset(folder)
+    for patient, splits in leaks(index.splits).items():
+        raise InputError(f"{folder}: expected each patient in one split, found {patient} in {' and '.join(splits)}")
+    return index
+
+
+def load_split(
+    folder: Path,
+    split: str,
+    *,
+    threads: int = 2,
+    max_bytes: int = MAX_BYTES,
+    advance: Callable[[], None] = lambda: None,
+) -> Frames:
+    """Decode a split into memory.
+
+    Args:
+        folder: The data set.
+        split: A split of it, such as train.
+        threads: Threads that decode.
+        max_bytes: Bound of memory; of a larger split every second, third, ... frame is taken.
+        advance: Called after each shard.
+
+    Raises:
+        InputError: The data set is missing, damaged, empty, mixes lenses, or holds a patient of another split.
+    """
+    index = open_dataset(folder)
+    paths = index.paths(folder, split)
+    count = sum(shard.count for shard in index.shards[split])
+    if count == 0:
+        raise InputError(f"{folder}: expected frames in split {split!r}, found none")
+    decoded = _decode(index, folder, split, paths, threads)
+    first = next(decoded)
+    camera = first.camera
+    check_image_size(camera, f"{folder}: {split}")
+    stride = max(1, -(-count * camera.width * camera.height * _BYTES_A_PIXEL // max_bytes))
+    kept = len(range(0, count, stride))
+    shape = (kept, camera.height, camera.width)
+    rgb, classes, distance = np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint8), np.empty(shape, np.float16)
+    log_exposure, direction = np.empty(kept, np.float32), np.empty((kept, 3), np.float32)
+    visible, patients = np.empty(kept, np.bool_), []
+    number, seen_patient = 0, first.patient
+    targets: Targets | None = first
+    while targets is not None:
+        if targets.camera != camera:
+            raise InputError(f"{folder}: {split}: expected one camera, found {camera} and {targets.camera}")
+        if targets.patient != seen_patient:
+            seen_patient = targets.patient
+            advance()
+        if number >= count:
+            raise InputError(f"{folder}: {split}: expected {count} frames as dataset.json says, found more")
+        if number % stride == 0:
+            row = number // stride
+            rgb[row], classes[row] = targets.rgb, targets.classes
+            distance[row] = straight_distance(targets.depth, camera)
+            log_exposure[row], direction[row] = np.log(targets.exposure), targets.lumen_direction
+            visible[row] = targets.lumen_visible
+            patients.append(targets.patient)
+        number += 1
+        targets = next(decoded, None)
+    if number != count:
+        raise InputError(f"{folder}: {split}: expected {count} frames as dataset.json says, found {number}")
+    return Frames(camera, rgb, log_exposure, classes, distance, direction, visible, tuple(patients))
+
+
+def _decode(index: DatasetIndex, folder: Path, split: str, paths: list[Path], threads: int) -> Iterator[Targets]:
+    """Decode shard by shard, so that the undecoded bytes of one shard at most are in memory."""
+    allowed = set(index.splits.get(split, ()))
+
+    def decode(sample: Sample) -> Targets:
+        targets = sample_targets(sample)
+        if targets.patient not in allowed:
+            raise InputError(f"{sample.where}: expected a patient of split {split!r}, found {targets.patient!r}")
+        return targets
+
+    with ThreadPoolExecutor(threads) as pool:
+        for path in paths:
+            yield from pool.map(decode, read_shard(path))
+
+
+def balanced_order(with_polyp: Bool[np.ndarray, "n"], share: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Order an epoch of n frames so that about `share` of them show a polyp.
+
+    Polyps are in a few per cent of the pixels of some of the frames; seen as rarely, the network learns to deny them.
+    Frames with one are repeated, or those without left out, only as far as that needs; within a kind no frame comes
+    again before all of it have come.
+    """
+    count = len(with_polyp)
+    having, lacking = np.flatnonzero(with_polyp), np.flatnonzero(~with_polyp)
+    if len(having) == 0 or len(lacking) == 0 or len(having) >= share * count:
+        return rng.permutation(count)
+    wanted = round(share * count)
+    order = np.concatenate([_cycled(having, wanted, rng), _cycled(lacking, count - wanted, rng)])
+    return rng.permutation(order)
+
+
+def _cycled(items: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    rounds = -(-count // len(items))
+    return np.concatenate([rng.permutation(items) for _ in range(rounds)])[:count]
+
+
+def cut_batch(
+    frames: Frames, rows: NDArray[np.int64], device: torch.device, rng: np.random.Generator | None = None
+) -> Batch:
+    """Cut frames out as tensors; with `rng` each is flipped or turned by quarters where the lens allows it exactly."""
+    turns = [Turn()] * len(rows)
+    if rng is not None:
+        allowed = turns_of(frames.camera)
+        turns = [allowed[choice] for choice in rng.integers(len(allowed), size=len(rows))]
+    shape = (len(rows), frames.camera.height, frames.camera.width)
+    rgb, classes, distance = np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint8), np.empty(shape, np.float16)
+    direction = np.empty((len(rows), 3), np.float32)
+    for place, (row, turn) in enumerate(zip(rows, turns, strict=True)):
+        rgb[place] = turn_of(frames.rgb[row], turn)
+        classes[place] = turn_of(frames.classes[row], turn)
+        distance[place] = turn_of(frames.distance[row], turn)
+        direction[place] = turn.direction(frames.direction[row])
+    image = torch.from_numpy(rgb).to(device).permute(0, 3, 1, 2)  # a view: channels last
+    return Batch(
+        image=image.float() / 255,
+        log_exposure=torch.from_numpy(frames.log_exposure[rows]).to(device),
+        classes=torch.from_numpy(classes).to(device).long(),
+        distance=torch.from_numpy(distance).to(device).float(),
+        direction=torch.from_numpy(direction).to(device),
+        visible=torch.from_numpy(frames.visible[rows]).to(device).float(),
+    )

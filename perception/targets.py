@@ -1,0 +1,163 @@
+"""From the ground truth of a frame to what the network should say of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float32, Num, UInt8
+from numpy.typing import NDArray
+
+from assets.errors import InputError
+from assets.labels import label_id
+from perception.prediction import LUMEN, LUMEN_DISTANCE, POLYP, WALL
+from sim.camera import Camera
+from sim.shards import Sample
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What is seen and what should be said of it."""
+
+    rgb: UInt8[np.ndarray, "h w 3"]
+    """sRGB."""
+    exposure: float
+    """Gain of the image, a reading of the device; 1 is nominal."""
+    camera: Camera
+    """The lens."""
+    classes: UInt8[np.ndarray, "h w"]
+    """Ids of `perception.prediction.CLASSES`."""
+    depth: Float32[np.ndarray, "h w"]
+    """z-depth [m]; 0 where nothing."""
+    valid: Bool[np.ndarray, "h w"]
+    """True where the depth is known."""
+    lumen_direction: Float32[np.ndarray, "3"]
+    """Unit vector down the lumen, camera axes."""
+    lumen_visible: bool
+    """Whether this direction is seen past the walls."""
+    patient: str
+    """Whose colon it is; splits and intervals go by this."""
+
+
+def sample_targets(sample: Sample) -> Targets:
+    """Decode what training needs of a sample.
+
+    Raises:
+        InputError: A member is missing or damaged, sizes differ, or meta.json lacks what the targets need.
+    """
+    meta = sample.meta()
+    camera = camera_from_json(meta.get("camera"), f"{sample.where}.meta.json")
+    rgb, semantic, depth = sample.channel("rgb"), sample.channel("semantic"), sample.channel("depth")
+    for name, array in (("rgb", rgb), ("semantic", semantic), ("depth", depth)):
+        if array.shape[:2] != (camera.height, camera.width):
+            raise InputError(
+                f"{sample.where}.{name}.png: expected {camera.width} x {camera.height} px as its camera, "
+                f"found {array.shape[1]} x {array.shape[0]}"
+            )
+    return Targets(
+        rgb=rgb,
+        exposure=_positive(meta, "exposure", sample.where),
+        camera=camera,
+        classes=class_map(semantic, depth, camera, labels=_labels(meta, sample.where)),
+        depth=depth,
+        valid=depth > 0,
+        lumen_direction=_direction(meta, sample.where),
+        lumen_visible=_flag(meta, "lumen_visible", sample.where),
+        patient=_text(meta, "patient", sample.where),
+    )
+
+
+def class_map(
+    semantic: UInt8[np.ndarray, "h w"],
+    depth: Float32[np.ndarray, "h w"],
+    camera: Camera,
+    *,
+    labels: Mapping[str, int] | None = None,
+) -> NDArray[np.uint8]:
+    """Sort pixels into `perception.prediction.CLASSES`.
+
+    Whatever lies farther than LUMEN_DISTANCE from the camera, in a straight line, is lumen, a polyp too.
+
+    Args:
+        semantic: Label ids.
+        depth: z-depth [m]; 0 where nothing.
+        camera: The lens.
+        labels: Ids by name, as the mask has them; None takes those of `assets/labels.csv`.
+
+    Returns:
+        Class ids, shape (h, w).
+
+    Raises:
+        KeyError: `labels` lacks colon_wall or polyp.
+    """
+    ids = {name: label_id(name) for name in ("colon_wall", "polyp")} if labels is None else labels
+    classes = np.zeros(semantic.shape, np.uint8)
+    classes[semantic == ids["colon_wall"]] = WALL
+    classes[semantic == ids["polyp"]] = POLYP
+    classes[straight_distance(depth, camera) > LUMEN_DISTANCE] = LUMEN
+    return classes
+
+
+def straight_distance(depth: Num[np.ndarray, "*n h w"], camera: Camera) -> NDArray[np.float32]:
+    """Turn z-depth [m], shape (..., h, w), into the distance from the camera's centre along each pixel's ray."""
+    return np.asarray(depth * _distance_of_unit_depth(camera), dtype=np.float32)
+
+
+@lru_cache(maxsize=8)
+def _distance_of_unit_depth(camera: Camera) -> NDArray[np.float32]:
+    rays, shown = camera.rays()
+    # A point at distance d along the unit ray r has depth d r_z.
+    return np.where(shown, 1 / np.where(shown, rays[..., 2], 1), 0).astype(np.float32)
+
+
+def camera_from_json(stored: Any, where: str) -> Camera:
+    """Make a camera from what `dataclasses.asdict` made of one.
+
+    Raises:
+        InputError: A value is missing, of another kind, or no camera has it; the line starts with `where`.
+    """
+    try:
+        return Camera(**{**stored, "distortion": tuple(stored["distortion"])})
+    except (TypeError, KeyError, ValueError, InputError) as error:
+        raise InputError(f"{where}: expected a camera, found {type(error).__name__}: {error}") from None
+
+
+def _labels(meta: Mapping[str, Any], where: str) -> dict[str, int]:
+    labels = meta.get("labels")
+    if not isinstance(labels, dict) or not all(isinstance(labels.get(name), int) for name in ("colon_wall", "polyp")):
+        raise InputError(f"{where}.meta.json: expected labels with ids of colon_wall and polyp, found {labels!r:.100}")
+    return labels
+
+
+def _direction(meta: Mapping[str, Any], where: str) -> NDArray[np.float32]:
+    stored = meta.get("lumen_direction")
+    if (
+        not isinstance(stored, list)
+        or len(stored) != 3
+        or not all(isinstance(value, (int, float)) for value in stored)
+        or not abs(np.linalg.norm(stored) - 1) < 1e-3
+    ):
+        raise InputError(f"{where}.meta.json: expected a unit vector as lumen_direction, found {stored!r:.100}")
+    return np.array(stored, np.float32)
+
+
+def _positive(meta: Mapping[str, Any], key: str, where: str) -> float:
+    value = meta.get(key)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise InputError(f"{where}.meta.json: expected a positive number as {key}, found {value!r:.100}")
+    return float(value)
+
+
+def _flag(meta: Mapping[str, Any], key: str, where: str) -> bool:
+    value = meta.get(key)
+    if not isinstance(value, bool):
+        raise InputError(f"{where}.meta.json: expected true or false as {key}, found {value!r:.100}")
+    return value
+
+
+def _text(meta: Mapping[str, Any], key: str, where: str) -> str:
+    value = meta.get(key)
+    if not isinstance(value, str) or not value:
+        raise InputError(f"{where}.meta.json: expected text as {key}, found {value!r:.100}")
+    return value

@@ -1,0 +1,254 @@
+"""Train the network. One function, which reads from top to bottom."""
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from torch.nn.utils import clip_grad_norm_
+
+from assets.errors import InputError
+from perception.augment import jitter
+from perception.baseline import fit_hue_threshold
+from perception.checkpoint import ModelConfig, save_model
+from perception.dataset import balanced_order, cut_batch, load_split, open_dataset
+from perception.evaluate import Figure, hue_figures, measure, model_figures, subset_name
+from perception.losses import Losses, losses
+from perception.network import Size
+from perception.predictor import choose_device
+from perception.training_state import fresh_state, keep_log_until, load_state, read_log, save_state, update_average
+
+MODEL, STATE, LOG = "model.safetensors", "state.safetensors", "log.jsonl"
+"""Files of a training's folder: the model (config beside it), what resuming needs, and a line an epoch."""
+
+_WARM_UP = 0.03  # share of the training in which the learning rate rises
+_FINAL_RATE = 0.02  # share of the peak learning rate that is left at the end
+_AVERAGE = 0.995  # share of the averaged weights that a step keeps: they span some 200 steps
+_CLIP = 5.0  # largest norm of a gradient
+_BAD_STEPS = 20  # steps in a row without a finite loss after which training gives up
+_SAVE_EVERY = 30.0  # s of work that Ctrl-C or a power cut may lose
+_VALIDATION_FRAMES = 400  # at most, after an epoch; all of them at the end
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What to train, on what, and for how long."""
+
+    data: Path
+    """Data set with splits train, validation and maybe test."""
+    out: Path
+    """Folder of the training; an unfinished training with the same options is resumed."""
+    size: Size = "S"
+    """Size of the network."""
+    epochs: int = 16
+    """Passes over the training frames."""
+    minutes: float | None = None
+    """Bound of the training's time [min]; the learning rate falls in time for it."""
+    batch: int = 32
+    """Frames a step."""
+    learning_rate: float = 2e-3
+    """Peak learning rate."""
+    weight_decay: float = 1e-2
+    """Of AdamW."""
+    polyp_share: float = 0.5
+    """Share of an epoch's frames that show a polyp; they are repeated as far as that needs."""
+    seed: int = 0
+    """Decides the first weights, the order of the frames and how they are altered."""
+    device: Literal["cpu", "cuda"] | None = None
+    """Where to train; CUDA where it is there unless said."""
+    threads: int = 2
+    """Threads of the CPU."""
+    quiet: bool = False
+    """Show no progress."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "minutes", "learning_rate", "threads"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise InputError(f"train: expected {name} above 0, found {value}")
+        if self.batch < 2:
+            raise InputError(f"train: expected a batch of at least 2 (batch norm), found {self.batch}")
+        if not 0 <= self.weight_decay < math.inf or not 0 <= self.polyp_share <= 1:
+            raise InputError(
+                f"train: expected a weight_decay of 0 or more and a polyp_share within 0 and 1, "
+                f"found {self.weight_decay} and {self.polyp_share}"
+            )
+
+    def done(self, step: int, steps: int, seconds: float) -> float:
+        """Return how far the training is, within 0 and 1."""
+        spent = seconds / (60 * self.minutes) if self.minutes is not None else 0.0
+        return min(1.0, max(step / steps, spent))
+
+
+def train(options: TrainOptions) -> list[Figure]:
+    """Train until the epochs or the minutes are over, then measure on patients held out.
+
+    On one machine the same options and seed give the same weights on a CPU (without `minutes`), also when the training
+    was interrupted and resumed. After Ctrl-C, which comes through as KeyboardInterrupt, the model of at most half a
+    minute ago is there and the same options resume.
+
+    Returns:
+        Figures of the model and of a hue threshold on the splits validation and test, and of the training itself.
+
+    Raises:
+        InputError: The data set, the folder or the device cannot be used.
+        OSError: The folder cannot be written.
+        FloatingPointError: The loss stays infinite or NaN.
+    """
+    torch.set_num_threads(options.threads)
+    device = choose_device(options.device)
+    options.out.mkdir(parents=True, exist_ok=True)
+    index = open_dataset(options.data)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
+    with Progress(*columns, console=Console(stderr=True), disable=options.quiet) as bar:
+        # Data: both splits in memory, as bytes.
+        reading = bar.add_task("reading frames", total=None, note="")
+        frames = load_split(options.data, "train", threads=options.threads)
+        held_out = load_split(options.data, "validation", threads=options.threads)
+        if held_out.camera != frames.camera:
+            raise InputError(f"{options.data}: expected one camera, found {frames.camera} and {held_out.camera}")
+        if len(frames) < options.batch:
+            raise InputError(f"{options.data}: expected at least {options.batch} training frames, found {len(frames)}")
+        bar.update(reading, total=1, completed=1, note=f"{len(frames)} to train, {len(held_out)} to validate")
+        some_held_out = held_out.every(-(-len(held_out) // _VALIDATION_FRAMES))
+        rays = torch.from_numpy(frames.camera.rays()[0]).permute(2, 0, 1).to(device)
+        with_polyp = frames.with_polyp
+        steps_per_epoch = len(frames) // options.batch
+        steps = options.epochs * steps_per_epoch
+
+        # State: fresh, or that of an unfinished training.
+        state = fresh_state(options.size, options.seed, options.weight_decay, device)
+        identity = _identity(options) | {"index_sha256": index.index_sha256}
+        if (options.out / STATE).exists():
+            load_state(options.out / STATE, state, identity)
+        keep_log_until(options.out / LOG, state.step)
+        seconds_before, start = state.seconds, time.monotonic()
+        done = options.done(state.step, steps, state.seconds)
+        shown = bar.add_task("training", total=1.0, note="")
+        bar.update(shown, completed=done)
+        last_save, bad_steps = start, 0
+
+        for epoch in range(state.step // steps_per_epoch, options.epochs):
+            if done >= 1:
+                break
+            # The order hangs on the epoch alone and a step's randomness on the step alone, so resuming repeats nothing.
+            order = balanced_order(with_polyp, options.polyp_share, np.random.default_rng([options.seed, 1, epoch]))
+            sums, count, epoch_start = np.zeros(len(fields(Losses)) + 1), 0, time.monotonic()
+            for place in range(state.step % steps_per_epoch, steps_per_epoch):
+                rng = np.random.default_rng([options.seed, 2, state.step])
+                batch = cut_batch(frames, order[place * options.batch : (place + 1) * options.batch], device, rng)
+                image = jitter(batch.image, rng)
+                for group in state.optimiser.param_groups:
+                    group["lr"] = options.learning_rate * rate_share(done)
+                state.network.train()
+                with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
+                    outputs = state.network(image, batch.log_exposure, rays)
+                parts = losses(outputs, batch)
+                loss = parts.total
+                state.optimiser.zero_grad(set_to_none=True)
+                torch.autograd.backward(loss)
+                norm = clip_grad_norm_(state.network.parameters(), _CLIP)
+
+                # What is no number must not reach the weights: one bad batch is skipped, many in a row are a fault.
+                if torch.isfinite(loss + norm):
+                    state.optimiser.step()
+                    update_average(state.average, state.network, min(_AVERAGE, (1 + state.step) / (10 + state.step)))
+                    values = [getattr(parts, field.name) for field in fields(Losses)]
+                    sums += torch.stack([*values, loss]).detach().cpu().numpy()
+                    count, bad_steps = count + 1, 0
+                else:
+                    bad_steps += 1
+                    if bad_steps == _BAD_STEPS:
+                        raise FloatingPointError(f"step {state.step}: no finite loss {bad_steps} times in a row")
+
+                state.step += 1
+                now = time.monotonic()
+                state.seconds = seconds_before + now - start
+                done = options.done(state.step, steps, state.seconds)
+                rate = count * options.batch / (now - epoch_start)
+                left = state.seconds * (1 - done) / done / 60
+                note = (
+                    f"epoch {epoch + 1}, loss {sums[-1] / max(count, 1):.3f}, {rate:.0f} frames/s, {left:.1f} min left"
+                )
+                bar.update(shown, completed=done, note=note)
+                if done >= 1:
+                    break
+                if now - last_save > _SAVE_EVERY:
+                    save_model(
+                        options.out / MODEL, state.average, _config(options, identity, frames.camera, state.step)
+                    )
+                    save_state(options.out / STATE, state, identity)
+                    last_save = now
+
+            # After the epoch: validate the averaged weights, keep them, write a line.
+            found = model_figures(measure(state.average, some_held_out, device), some_held_out, "")
+            line = {
+                "step": state.step,
+                "epoch": epoch + 1,
+                "seconds": state.seconds,
+                "learning_rate": state.optimiser.param_groups[0]["lr"],
+                "frames_per_second": rate,
+                "loss": dict(
+                    zip([*(field.name for field in fields(Losses)), "total"], sums / max(count, 1), strict=True)
+                ),
+                "validation": {one["name"]: one["value"] if math.isfinite(one["value"]) else None for one in found},
+            }
+            with (options.out / LOG).open("a", encoding="utf-8") as log:
+                log.write(json.dumps(line, sort_keys=True) + "\n")
+            state.seconds = seconds_before + time.monotonic() - start
+            done = options.done(state.step, steps, state.seconds)
+            save_model(options.out / MODEL, state.average, _config(options, identity, frames.camera, state.step))
+            save_state(options.out / STATE, state, identity)
+            last_save = time.monotonic()
+
+        # Figures, on every frame of the patients held out.
+        measuring = bar.add_task("measuring", total=None, note="")
+        threshold = fit_hue_threshold(frames.rgb, frames.classes)
+        figures: list[Figure] = []
+        for split in ("validation", "test"):
+            if not index.shards.get(split):
+                continue
+            split_frames = held_out if split == "validation" else load_split(options.data, split)
+            subset = subset_name(options.data, split)
+            figures += model_figures(measure(state.average, split_frames, device), split_frames, subset)
+            figures += hue_figures(threshold, split_frames, subset)
+        bar.update(measuring, total=1, completed=1)
+
+    rates = [float(line["frames_per_second"]) for line in read_log(options.out / LOG)]
+    where = f"{device.type}, {options.threads} threads, size {options.size}, batch {options.batch}"
+    subset = subset_name(options.data, "train")
+    return [
+        *figures,
+        _plain("train.frames_per_second", subset, float(np.median(rates)), "1/s", len(rates), f"median epoch; {where}"),
+        _plain("train.minutes", subset, state.seconds / 60, "min", 1, f"{state.step} steps with validation; {where}"),
+    ]
+
+
+def rate_share(done: float) -> float:
+    """Return the learning rate as a share of its peak: a rise, then half a cosine (Loshchilov, Hutter, ICLR 2017)."""
+    if done < _WARM_UP:
+        return 0.02 + 0.98 * done / _WARM_UP
+    falling = 0.5 * (1 + math.cos(math.pi * (done - _WARM_UP) / (1 - _WARM_UP)))
+    return _FINAL_RATE + (1 - _FINAL_RATE) * falling
+
+
+def _identity(options: TrainOptions) -> dict[str, Any]:
+    """Return the options that a training cannot change on its way: neither places nor speed nor when it ends."""
+    chosen = asdict(options)
+    for name in ("data", "out", "epochs", "minutes", "device", "threads", "quiet"):
+        del chosen[name]
+    return chosen
+
+
+def _config(options: TrainOptions, identity: dict[str, Any], camera: Any, step: int) -> ModelConfig:
+    return ModelConfig(options.size, camera, {"options": identity, "step": step})
+
+
+def _plain(name: str, subset: str, value: float, unit: str, n: int, how: str) -> Figure:
+    return Figure(name=name, subset=subset, value=value, unit=unit, low=None, high=None, n=n, how=how)
