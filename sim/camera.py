@@ -1,6 +1,7 @@
 """A camera: intrinsics and lens of an endoscope. OpenCV axes; the centre of the top left pixel is (0, 0)."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -69,18 +70,9 @@ class Camera:
 
         Returns:
             Unit directions, shape (H, W, 3), camera axes, zero where the pixel sees nothing; and a mask (H, W), True
-            where the pixel shows the scene: inside the content radius and less than 90 degrees off the axis.
+            where the pixel shows the scene: inside the content radius and less than 90 degrees off the axis. Both are shared and read-only.
         """
-        u, v = np.meshgrid(np.arange(self.width, dtype=np.float64), np.arange(self.height, dtype=np.float64))
-        x, y = (u - self.cx) / self.fx, (v - self.cy) / self.fy
-        radius = np.hypot(x, y)
-        angle = np.arctan(radius) if self.model == "pinhole" else self._angle(radius)
-        sine = np.sin(angle) / np.where(radius > 0, radius, 1.0)
-        rays = np.stack([x * sine, y * sine, np.cos(angle)], axis=-1)
-        shown = np.isfinite(angle) & (angle < np.pi / 2 - 1e-3)
-        if self.content_radius is not None:
-            shown &= np.hypot(u - self.cx, v - self.cy) <= self.content_radius
-        return np.where(shown[..., None], rays, 0.0).astype(np.float32), shown
+        return _rays(self)
 
     def project(
         self, points_camera: Float[np.ndarray, "*n 3"]
@@ -104,8 +96,8 @@ class Camera:
         square = angle * angle
         return angle * (1 + square * (k1 + square * (k2 + square * (k3 + square * k4))))
 
-    def _angle(self, radius: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Invert `_radius` by Newton's method; NaN where the lens has no such radius."""
+    def angle_of(self, radius: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the fisheye's angle [rad] at a radius, by Newton's method; NaN where the lens has no such radius."""
         k1, k2, k3, k4 = self.distortion
         angle = np.minimum(radius, np.pi / 2)
         for _ in range(20):
@@ -113,3 +105,20 @@ class Camera:
             slope = 1 + square * (3 * k1 + square * (5 * k2 + square * (7 * k3 + square * 9 * k4)))
             angle = np.clip(angle - (self._radius(angle) - radius) / np.where(slope > 1e-6, slope, 1.0), 0, np.pi)
         return np.where(np.abs(self._radius(angle) - radius) < 1e-6, angle, np.nan)
+
+
+@lru_cache(maxsize=16)
+def _rays(camera: Camera) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Compute `Camera.rays`; every frame of a run asks for the same."""
+    u, v = np.meshgrid(np.arange(camera.width, dtype=np.float64), np.arange(camera.height, dtype=np.float64))
+    x, y = (u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy
+    radius = np.hypot(x, y)
+    angle = np.arctan(radius) if camera.model == "pinhole" else camera.angle_of(radius)
+    sine = np.sin(angle) / np.where(radius > 0, radius, 1.0)
+    rays = np.stack([x * sine, y * sine, np.cos(angle)], axis=-1)
+    shown = np.isfinite(angle) & (angle < np.pi / 2 - 1e-3)
+    if camera.content_radius is not None:
+        shown &= np.hypot(u - camera.cx, v - camera.cy) <= camera.content_radius
+    rays = np.where(shown[..., None], rays, 0.0).astype(np.float32)
+    rays.flags.writeable = shown.flags.writeable = False
+    return rays, shown
