@@ -68,7 +68,7 @@ def draw_folds(rng: np.random.Generator, segments: Segments, taenia: Array, arc:
                     arc=place,
                     angle=first + SECTOR * (2.0 if wide else 1.0),
                     half_span=SECTOR * (rng.uniform(1.5, 1.9) if wide else rng.uniform(0.95, 1.12)),
-                    depth=share * CHORD * radius,
+                    depth=share * (CHORD + 1.5 * segment.bulge) * radius,
                     thickness=rng.uniform(0.0015, 0.0024),
                     tilt=rng.normal(0.0, 0.003),
                     bow=rng.normal(0.0015, 0.0020),
@@ -109,6 +109,15 @@ def draw_valves_of_houston(rng: np.random.Generator, segments: Segments, left: A
     return tuple(folds)
 
 
+def crest(fold: Fold, angle: Array) -> tuple[Array, Array]:
+    """Return where the crest of a fold runs [m], and its height over that of its middle, at angles about the lumen."""
+    share = (np.remainder(angle - fold.angle + np.pi, 2 * np.pi) - np.pi) / fold.half_span
+    # The free edge runs nearly straight from end to end, as a chord of a wall that bulges by a tenth between them.
+    turn = SECTOR * np.clip(share, -1.0, 1.0)
+    height = np.maximum((1.0 + 0.1 * np.cos(3 * turn) - 0.9 * np.cos(SECTOR) / np.cos(turn)) / 0.65, 0.0)
+    return fold.arc + fold.tilt * share + fold.bow * share * share, height
+
+
 def intrusion(folds: tuple[Fold, ...], arc: Array, angle: Array) -> Array:
     """Return how far the folds jut into the lumen [m] at points of the wall.
 
@@ -123,16 +132,12 @@ def intrusion(folds: tuple[Fold, ...], arc: Array, angle: Array) -> Array:
     order = np.argsort(flat_arc, kind="stable")
     in_order = flat_arc[order]
     power = np.zeros(flat_arc.shape)
-    for fold in folds:
+    first, last = in_order[0] - REACH, in_order[-1] + REACH
+    for fold in (fold for fold in folds if first < fold.arc < last):
         low, high = np.searchsorted(in_order, [fold.arc - REACH, fold.arc + REACH])
         near = order[low:high]
-        turn = np.remainder(flat_angle[near] - fold.angle + np.pi, 2 * np.pi) - np.pi
-        share = turn / fold.half_span
-        within = np.abs(share) < 1.0
-        near, share = near[within], share[within]
-        along = flat_arc[near] - fold.arc - fold.tilt * share - fold.bow * share * share
-        # The free edge runs nearly straight from end to end, as a chord of the round wall.
-        crescent = (1.0 - np.cos(SECTOR) / np.cos(SECTOR * share)) / CHORD
+        edge, crescent = crest(fold, flat_angle[near])
+        along = flat_arc[near] - edge
         ridge = 0.74 * np.exp(-((along / fold.thickness) ** 2)) + 0.26 * np.exp(-np.abs(along) / fold.haustrum)
         fade = np.clip((REACH - np.abs(along)) / 0.01, 0.0, 1.0)
         power[near] += (fold.depth * crescent * ridge * fade) ** 4

@@ -45,7 +45,7 @@ class Segment:
 # CT Colonography, Thieme, 2013, chapter 4. Spacing, depth and scatter of the folds are chosen after such views.
 SEGMENTS = (
     Segment("rectum", 0.140, 0.012, 0.0215, 0.0, 0.0, 0.0, 0.0, 0.02, 0.0),
-    Segment("sigmoid", 0.415, 0.075, 0.0175, 0.034, 0.62, 0.62, 0.60, 0.09, 0.0006),
+    Segment("sigmoid", 0.415, 0.075, 0.0175, 0.032, 0.62, 0.72, 0.60, 0.09, 0.0006),
     Segment("descending", 0.250, 0.030, 0.0190, 0.038, 0.62, 0.60, 0.50, 0.09, 0.0012),
     Segment("transverse", 0.480, 0.060, 0.0235, 0.027, 0.88, 0.92, 0.16, 0.12, 0.0022),
     Segment("ascending", 0.165, 0.020, 0.0265, 0.030, 0.80, 0.85, 0.22, 0.13, 0.0022),

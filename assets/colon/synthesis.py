@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from assets.colon.course import Course, draw_course, fits
+from assets.colon.polyps import draw_polyps
 from assets.colon.segments import ANAL_RADIUS, SEGMENTS, Segments, draw_segments
 from assets.colon.wall import Wall, draw_wall, mesh_wall
 from assets.errors import InputError
@@ -41,7 +42,10 @@ def synthetic_colon(seed: int) -> Patient:
         name=f"colon_{seed:04d}",
         source=f"synth:colon:{seed}",
         licence="Apache-2.0",
-        organs=(Organ("colon_lumen", "colon_wall", "lumen", "colon_mucosa", lumen, _attributes(segments)),),
+        organs=(
+            Organ("colon_lumen", "colon_wall", "lumen", "colon_mucosa", lumen, _attributes(segments)),
+            *draw_polyps(rng, wall),
+        ),
         centrelines=(centreline,),
         landmarks=_landmarks(wall, centreline),
         orifices=(Orifice("anus", "colon_lumen", course.points[0], course.tangents[0], ANAL_RADIUS),),

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from assets.colon.course import Course
-from assets.colon.folds import Fold, Valve, draw_folds, draw_valves_of_houston, intrusion
+from assets.colon.folds import Fold, Valve, crest, draw_folds, draw_valves_of_houston, intrusion
 from assets.colon.segments import FREE_RADIUS, SEGMENTS, Segments
 from assets.mesh import Mesh
 from assets.transforms import parallel_frames
@@ -20,6 +20,8 @@ TURN = 0.86
 """No point of the wall comes nearer than 1 - TURN of the bend's radius to the axis of a bend."""
 AROUND = 80
 """Vertices of a ring."""
+SNAP = 0.014
+"""Rings this near to a fold follow it [m]."""
 RINGS, CAP_RINGS = 606, 20
 """Rings of the tube and of its round end: with 80 around this makes 100,000 triangles."""
 
@@ -32,6 +34,8 @@ class Wall:
     segments: Segments
     frames: Array
     """Rotation matrices without twist, shape (n, 3, 3): angle 0 lies along the first column, z along the course."""
+    bend: Array
+    """Curvature vector at each point of the course [1/m], shape (n, 3)."""
     radius: Array
     """Mean radius at each point of the course [m], shape (n,)."""
     bulge: Array
@@ -68,16 +72,11 @@ class Wall:
         radius = (np.maximum(radius, 1e-4) ** 8 + least**8) ** 0.125
         # On the inner side of a bend the wall stays short of the bend's axis, so that it never runs through itself.
         frame = self._at(self.frames, arc)
-        bend = np.einsum("...i,...ij->...j", self._at(self._bend(), arc), frame)
+        bend = np.einsum("...i,...ij->...j", self._at(self.bend, arc), frame)
         towards = np.maximum(bend[..., 0] * np.cos(angle) + bend[..., 1] * np.sin(angle), 0.0)
         radius = radius / (1.0 + (radius * towards / TURN) ** 8) ** 0.125
         end = np.clip((arc - self.cap) / (self.course.arc[-1] - self.cap), 0.0, 1.0)
         return np.asarray(radius * np.sqrt(1.0 - end * end))
-
-    def _bend(self) -> Array:
-        """Return the curvature vector at each point of the course [1/m], shape (n, 3)."""
-        turn = np.gradient(self.course.tangents, self.course.arc, axis=0)
-        return np.asarray(gaussian_filter1d(turn, 3.0, axis=0))
 
     def points(self, arc: Array, angle: Array) -> Array:
         """Return S(arc, angle) [m], shape (..., 3)."""
@@ -118,6 +117,7 @@ def draw_wall(rng: np.random.Generator, course: Course, segments: Segments) -> W
         course=course,
         segments=segments,
         frames=frames,
+        bend=gaussian_filter1d(np.gradient(course.tangents, arc, axis=0), 3.0, axis=0),
         radius=radius,
         bulge=segments.blend(np.array([s.bulge for s in SEGMENTS]), arc),
         taenia_angle=taenia_angle,
@@ -136,8 +136,8 @@ def ring_places(wall: Wall) -> Array:
     density = np.ones(len(grid))
     for fold in wall.folds:
         reach = abs(fold.tilt) + abs(fold.bow) + 2.2 * fold.thickness
-        density[np.abs(grid - fold.arc) < reach] = 2.2
-    density[np.abs(grid - wall.valve.arc) < 0.012] = 2.2
+        density[np.abs(grid - fold.arc) < reach] = 3.0
+    density[np.abs(grid - wall.valve.arc) < 0.012] = 3.0
     density = gaussian_filter1d(density, 2.0)
     count = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2 * np.diff(grid))])
     rings = np.interp(np.linspace(0.0, count[-1], RINGS), count, grid)
@@ -145,11 +145,33 @@ def ring_places(wall: Wall) -> Array:
     return np.concatenate([rings, wall.cap + (wall.course.arc[-1] - wall.cap) * np.sin(turn)])
 
 
+def snap_rings(wall: Wall, rings: Array, angles: Array) -> Array:
+    """Bend the ring nearest to each fold along its crest, and its neighbours with it, or sharp crests would look torn.
+
+    Args:
+        wall: The wall.
+        rings: Arc lengths of the rings [m], shape (n,).
+        angles: Angles of their vertices [rad], shape (m,).
+
+    Returns:
+        Arc length of each vertex [m], shape (n, m), increasing along each column.
+    """
+    arcs = np.repeat(rings[:, None], len(angles), axis=1)
+    for fold in wall.folds:
+        edge, height = crest(fold, angles)
+        nearest = rings[np.abs(rings - fold.arc).argmin()]
+        near = np.flatnonzero(np.abs(rings - nearest) < SNAP)
+        weight = np.cos((rings[near] - nearest) * (np.pi / 2 / SNAP)) ** 2
+        arcs[near] += weight[:, None] * (np.minimum(4.0 * height, 1.0) * (edge - nearest))
+    # Where two folds pull the same vertex, order along the bowel comes first.
+    return np.sort(np.clip(arcs, 0.0, rings[-1]), axis=0)
+
+
 def mesh_wall(wall: Wall) -> Mesh:
     """Build the closed surface, normals outwards: rings, a flat disc at the anus, a pole at the blind end."""
-    rings = ring_places(wall)
     angles: Array = np.arange(AROUND, dtype=np.float64) * (2 * np.pi / AROUND)
-    body = wall.points(rings[:, None], angles[None, :]).reshape(-1, 3)
+    rings = snap_rings(wall, ring_places(wall), angles)
+    body = wall.points(rings, np.broadcast_to(angles, rings.shape)).reshape(-1, 3)
     vertices = np.concatenate([body, wall.course.points[:1], wall.course.points[-1:]])
     corner = np.arange(len(rings) * AROUND).reshape(len(rings), AROUND)
     a, b = corner[:-1], np.roll(corner, -1, axis=1)[:-1]
