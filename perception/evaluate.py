@@ -15,7 +15,7 @@ from perception.dataset import Frames, cut_batch, load_split, open_dataset
 from perception.metrics import angular_error, bootstrap_by_group, confusion, depth_errors, segmentation_scores
 from perception.network import EndoscopyNet
 from perception.prediction import CLASSES
-from perception.predictor import Predictor
+from perception.predictor import Predictor, ray_planes
 
 _BATCH = 16
 _DEPTH_FIGURES = (
@@ -94,7 +94,7 @@ def subset_name(data: Path, split: str) -> str:
 def measure(network: EndoscopyNet, frames: Frames, device: torch.device) -> Measurements:
     """Compare what the network says of every frame with the truth; its mode is left at evaluation."""
     network.eval()
-    rays = torch.from_numpy(frames.camera.rays()[0]).permute(2, 0, 1).to(device)
+    rays = ray_planes(frames.camera, device)
     ray_z = rays[2].cpu().numpy()
     counts = {name: np.zeros((len(CLASSES), len(CLASSES)), np.int64) for name in dict.fromkeys(frames.patients)}
     depth, angle, right = np.empty((len(frames), 4)), np.empty(len(frames)), np.empty(len(frames))

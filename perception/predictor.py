@@ -15,6 +15,7 @@ from assets.errors import InputError
 from perception.checkpoint import ModelConfig, load_model
 from perception.network import EndoscopyNet, Outputs, fold_norms
 from perception.prediction import CLASSES, Prediction
+from sim.camera import Camera
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,8 @@ class Predictor:
             InputError: The device is not there.
         """
         place = choose_device(device)
-        rays, _ = config.camera.rays()
         folded = fold_norms(network).to(place).requires_grad_(False)
-        return cls(folded, config, place, torch.from_numpy(rays).permute(2, 0, 1).contiguous().to(place))
+        return cls(folded, config, place, ray_planes(config.camera, place))
 
     def __call__(self, rgb: UInt8[np.ndarray, "h w 3"], exposure: float) -> Prediction:
         """Look at one frame.
@@ -81,6 +81,11 @@ class Predictor:
             maps = _maps(outputs, self.rays).cpu()
             ahead = torch.cat([outputs.direction[0], outputs.visible_logit.sigmoid()]).double().cpu().numpy()
         return _prediction(_unfit(maps, inner, rgb.shape[0], rgb.shape[1]), ahead)
+
+
+def ray_planes(camera: Camera, device: torch.device) -> Tensor:
+    """Return the unit direction of each pixel, shape (3, H, W), camera axes; 0 where the lens shows nothing."""
+    return torch.tensor(camera.rays()[0], device=device).permute(2, 0, 1).contiguous()
 
 
 def choose_device(name: str | None) -> torch.device:

@@ -21,7 +21,7 @@ from perception.dataset import balanced_order, cut_batch, load_split, open_datas
 from perception.evaluate import Figure, hue_figures, measure, model_figures, subset_name
 from perception.losses import Losses, losses
 from perception.network import Size
-from perception.predictor import choose_device
+from perception.predictor import choose_device, ray_planes
 from perception.training_state import fresh_state, keep_log_until, load_state, read_log, save_state, update_average
 
 MODEL, STATE, LOG = "model.safetensors", "state.safetensors", "log.jsonl"
@@ -117,7 +117,7 @@ def train(options: TrainOptions) -> list[Figure]:
             raise InputError(f"{options.data}: expected at least {options.batch} training frames, found {len(frames)}")
         bar.update(reading, total=1, completed=1, note=f"{len(frames)} to train, {len(held_out)} to validate")
         some_held_out = held_out.every(-(-len(held_out) // _VALIDATION_FRAMES))
-        rays = torch.from_numpy(frames.camera.rays()[0]).permute(2, 0, 1).to(device)
+        rays = ray_planes(frames.camera, device)
         with_polyp = frames.with_polyp
         steps_per_epoch = len(frames) // options.batch
         steps = options.epochs * steps_per_epoch
