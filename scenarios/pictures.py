@@ -95,7 +95,7 @@ def silhouette(mesh: Mesh, towards_viewer: Sequence[float], *, pixel: float) -> 
     cosine = normal @ back / np.maximum(np.linalg.norm(normal, axis=1), 1e-30)
     order = np.argsort(corners.mean(axis=1) @ back)  # the nearest is drawn last
     order = order[cosine[order] > 0]
-    shade = (150 + 95 * cosine).astype(int)
+    shade = (105 + 135 * cosine).astype(int)
     # 4 more bits of position keep neighbouring triangles from leaving gaps
     places = np.rint(((flat - low) / pixel)[mesh.triangles] * 16).astype(np.int32)
     picture = np.zeros((height, width, 2), np.uint8)
@@ -114,28 +114,30 @@ def path_map(patient: Patient, paths: Sequence[tuple[str, Float[np.ndarray, "_n 
         paths: Driver and positions of the tip [m], each.
     """
     canvas = Canvas(figsize=(9, 5.6), layout="constrained")
-    for column, (title, towards_viewer, sides) in enumerate(_VIEWS, 1):
-        axes = canvas.add_subplot(1, 2, column)
-        right = np.cross(-np.array(towards_viewer), (0.0, 0.0, 1.0))
-        for organ in patient.organs:
-            if organ.kind == "lumen":
-                picture, extent = silhouette(organ.surface, towards_viewer, pixel=0.001)
-                axes.imshow(picture, extent=tuple(extent * 100), alpha=0.8, interpolation="bilinear")
+    lumens = [organ.surface for organ in patient.organs if organ.kind == "lumen"]
+    rights = [np.cross(-np.array(towards_viewer), (0.0, 0.0, 1.0)) for _, towards_viewer, _ in _VIEWS]
+    widths = [max([float(np.ptp(mesh.vertices @ right)) for mesh in lumens], default=0.1) + 0.03 for right in rights]
+    panels = canvas.subplots(1, len(_VIEWS), sharey=True, width_ratios=widths)
+    for axes, right, (title, towards_viewer, sides) in zip(panels, rights, _VIEWS, strict=True):
+        for mesh in lumens:
+            shape, extent = silhouette(mesh, towards_viewer, pixel=0.0006)
+            axes.imshow(shape, extent=tuple(extent * 100), alpha=0.85, interpolation="bilinear")
         for line in patient.centrelines:
             axes.plot(
-                line.points @ right * 100, line.points[:, 2] * 100, ":", color="#888888", lw=1, label="centreline"
+                line.points @ right * 100, line.points[:, 2] * 100, ":", color="#666666", lw=1, label="centreline"
             )
         for driver, points in paths:
-            axes.plot(
-                points @ right * 100, points[:, 2] * 100, color=driver_colour(driver), lw=1.6, label=driver, alpha=0.9
-            )
-            axes.plot(points[-1] @ right * 100, points[-1, 2] * 100, "o", ms=5, color=driver_colour(driver))
-        _mark(axes, patient, right)
+            flat, colour = np.stack([points @ right, points[:, 2]]) * 100, driver_colour(driver)
+            axes.plot(*flat, color=colour, lw=1.6, label=driver, alpha=0.9)
+            axes.plot(*flat[:, -1:], "o", ms=5, color=colour)
+        _mark(axes, patient, right, named=axes is panels[0])
         axes.set_aspect("equal")
         axes.set_title(title, fontsize=10)
         axes.set_xlabel(f"{sides[0]}  <   [cm]   >  {sides[1]}", fontsize=8)
-        axes.tick_params(labelsize=7)
-        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=7, color="#aaaaaa")
+        axes.spines[:].set_visible(False)
+        axes.grid(alpha=0.25, lw=0.5)
+        axes.set_axisbelow(True)
     handles, labels = canvas.axes[0].get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))
     if once:
@@ -158,7 +160,12 @@ def curves(records: Sequence[Mapping[str, Any]], groups: Mapping[str, Sequence[s
         for index, key in enumerate(keys):
             places, values = _series(records, key, x)
             axes.plot(
-                places, values, lw=1.6, color=palette[index % len(palette)], label=key, marker="." * (len(values) < 3)
+                places,
+                values,
+                lw=1.6,
+                color=palette[index % len(palette)],
+                label=key.split(".", 1)[-1],
+                marker="." * (len(values) < 3),
             )
         axes.set_title(title, fontsize=10)
         axes.set_xlabel(x, fontsize=8)
@@ -191,9 +198,11 @@ def image_bytes(image: UInt8[np.ndarray, "h w 3"] | UInt8[np.ndarray, "h w"], ki
     return bytes(data.tobytes())
 
 
-def _mark(axes: Any, patient: Patient, right: NDArray[np.float64]) -> None:
+def _mark(axes: Any, patient: Patient, right: NDArray[np.float64], *, named: bool) -> None:
     for name, place in patient.landmarks.items():
         axes.plot(place @ right * 100, place[2] * 100, "k+", ms=6, mew=1)
+        if not named:
+            continue
         axes.annotate(
             name.replace("_", " "),
             (place @ right * 100, place[2] * 100),

@@ -160,14 +160,14 @@ def _map(data: ReportData) -> str:
         return ""
     image = path_map(data.patient, [(one.driver, one.points) for one in data.paths])
     note = f"The colon of {data.patient.name}, and the way of the scope's tip; a dot is where it ended."
-    return section("Map", picture(image, "", "png"), note)
+    return section("Map", scroller(picture(image, "", "png")), note)
 
 
 def _training(data: ReportData) -> str:
     records = [flatten(record) for record in data.training]
     groups = data.curve_groups or _default_groups(records)
     image = curves(records, groups, data.curve_x) if records else None
-    return section("Learning curves", picture(image, "", "png")) if image else ""
+    return section("Learning curves", scroller(picture(image, "", "png"))) if image else ""
 
 
 def _figures(data: ReportData) -> str:

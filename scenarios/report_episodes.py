@@ -1,6 +1,7 @@
 """What a report says of episodes: the table of drivers, and the reasons for failures."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
@@ -52,7 +53,8 @@ def failures_table(episodes: Sequence[EpisodeSummary]) -> str:
     failures = [episode for episode in episodes if not episode.success]
     if not failures:
         return ""
-    counts = Counter((episode.driver, episode.reason) for episode in failures)
+    # the place differs from episode to episode; the table counts the kind of end
+    counts = Counter((episode.driver, re.sub(r" at -?\d+ mm$", "", episode.reason)) for episode in failures)
     rows = [[text(driver), text(reason), str(count)] for (driver, reason), count in counts.most_common()]
     each = [
         [
@@ -101,7 +103,7 @@ def _driver_row(driver: str, runs: Sequence[EpisodeSummary], interval: str) -> l
     ]
 
 
-def _mean(values: Sequence[float], form: str) -> str:
+def _mean(values: Sequence[int | float], form: str) -> str:
     return _finite(fmean(values) if values else math.nan, form)
 
 

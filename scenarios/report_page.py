@@ -26,13 +26,16 @@ section { margin-top: 2.6rem; }
 .card span { display: block; font-size: .92rem; }
 .card small { color: var(--soft); font-size: .76rem; }
 .scroll { overflow-x: auto; -webkit-overflow-scrolling: touch; }
+.scroll figure { min-width: 640px; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; min-width: 100%; }
-th { text-align: left; font-weight: 600; color: var(--soft); font-size: .78rem; vertical-align: bottom; }
-th, td { padding: .42rem .9rem .42rem 0; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th { text-align: left; font-weight: 600; color: var(--soft); font-size: .78rem; line-height: 1.25;
+  vertical-align: bottom; }
+th, td { padding: .42rem .8rem .42rem 0; border-bottom: 1px solid var(--line); }
+td { white-space: nowrap; }
 td small { color: var(--soft); }
 table.wide td { white-space: normal; overflow-wrap: anywhere; vertical-align: top; }
 table.wide td:first-child { white-space: nowrap; color: var(--soft); }
-.bar { display: inline-block; width: 4.6rem; height: .55rem; border-radius: 3px; background: var(--line);
+.bar { display: inline-block; width: 3.6rem; height: .55rem; border-radius: 3px; background: var(--line);
   margin-right: .55rem; overflow: hidden; }
 .bar i { display: block; height: 100%; }
 .swatch { display: inline-block; width: .72rem; height: .72rem; border-radius: 3px; margin-right: .45rem;
@@ -53,7 +56,7 @@ footer { margin-top: 3rem; padding-top: .9rem; border-top: 1px solid var(--line)
   h1 { font-size: 1.5rem; }
   .cards { grid-template-columns: repeat(2, 1fr); }
   .row { flex-wrap: wrap; }
-  .row figure { flex: 0 0 calc(50% - 3px); }
+  .row figure { flex: 0 0 calc(33.33% - 4px); }
   .film figure { flex-basis: 118px; }
 }
 @media print { .scroll, .film { overflow: visible; flex-wrap: wrap; } }
