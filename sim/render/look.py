@@ -12,7 +12,8 @@ from sim.camera import Camera
 from sim.render.appearance import Appearance, LightSettings
 from sim.render.lens import layout
 from sim.render.shading import GAUSS_SIZE, TONE_SIZE, Tissue
-from sim.render.vessels import VESSEL_TILE
+from sim.render.textures import NOISE_SIZE, NOISE_WAVES
+from sim.render.vessels import VESSEL_SIZE, VESSEL_TILE
 from sim.scene_objects import SceneObject
 
 NOMINAL_DISTANCE = 0.03
@@ -50,6 +51,7 @@ def tissue_of(item: SceneObject) -> Any:
     record["vessel_density"] = optical.vessel_density
     record["bump_slope"] = optical.bump_height / max(optical.bump_scale, 1e-6)
     record["bump_frequency"] = 1 / max(optical.bump_scale, 1e-6)
+    record["bump_octave"] = np.log2(NOISE_SIZE / NOISE_WAVES / max(optical.bump_scale, 1e-6)) + 0.5
     record["label"] = item.label_id
     return record
 
@@ -73,6 +75,7 @@ def fill_look(
     look["tint"] = appearance.brightness * np.array([1.0, 1 + 0.15 * appearance.hue, 1 - 0.1 * appearance.hue])
     look["gain"] = exposure * NOMINAL_DISTANCE**2 / 2
     look["vessel_frequency"] = 1 / (VESSEL_TILE * appearance.vessel_scale)
+    look["vessel_octave"] = np.log2(VESSEL_SIZE / (VESSEL_TILE * appearance.vessel_scale)) + 0.5
     for name in ("saturation", "mottling", "vessel_strength", "wetness", "roughness", "bump", "spot"):
         look[name] = getattr(appearance, name)
     for name in ("ambient", "vignette", "shot_noise", "read_noise", "texture_offset"):

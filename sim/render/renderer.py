@@ -22,7 +22,7 @@ from sim.render.appearance import Appearance, LightSettings
 from sim.render.geometry import Geometry, build_geometry
 from sim.render.lens import build_lens, layout
 from sim.render.look import fill_look, gauss_table, tissue_of, tone_table
-from sim.render.textures import noise_volume
+from sim.render.textures import noise_volumes
 from sim.render.vessels import vessel_images
 from sim.scene_objects import SceneObject
 
@@ -138,6 +138,7 @@ class Renderer:
                 seed,
             )
             self._upload(self._look_array, self._look)
+            self._restain(appearance or Appearance())
             self._run(shaded=True)
             return self._frame(T_world_camera, exposure, time)
 
@@ -175,6 +176,8 @@ class Renderer:
 
         count, pixels = len(geometry.triangles), self.camera.width * self.camera.height
         self._vertex_shape = put(np.column_stack([geometry.normals, geometry.cavity]), wp.vec4)
+        self._vertex_stain = make(len(geometry.vertices), wp.float32)
+        self._stained: tuple[float, ...] | None = None
         self._scene: dict[str, Any] = {
             "vertices": put(geometry.vertices, wp.vec3),
             "triangles": put(geometry.triangles, wp.vec3i),
@@ -190,7 +193,7 @@ class Renderer:
             "tissues": put(tissues, shading.Tissue),
             "tone": put(tone_table(), wp.float32),
             "gauss": put(gauss_table(), wp.float32),
-            "volume": put(noise_volume().reshape(-1, 4), wp.vec4),
+            "volumes": put(noise_volumes(), wp.vec4),
             "vessels": put(vessel_images(), wp.float32),
         }
         self._rays = put(tables.rays, wp.vec3)
@@ -290,6 +293,7 @@ class Renderer:
                     *self._buffers.values(),
                     self._scene["vertices"],
                     self._vertex_shape,
+                    self._vertex_stain,
                     self._scene["triangles"],
                     self._scene["triangle_object"],
                     *self._tables.values(),
@@ -308,6 +312,13 @@ class Renderer:
         self._pose[0]["rotation"] = inverse(T_world_camera)[:3, :3]
         self._pose[0]["position"] = T_world_camera[:3, 3]
         self._upload(self._pose_array, self._pose)
+
+    def _restain(self, appearance: Appearance) -> None:
+        """Lay the slow part of the stain on the vertices anew if the textures have moved."""
+        if self._stained != appearance.texture_offset:
+            inputs = [self._look_array, self._tables["volumes"], self._scene["vertices"], self._vertex_stain]
+            wp.launch(shading.stain, dim=len(self.geometry.vertices), inputs=inputs, device=self._device)
+            self._stained = appearance.texture_offset
 
     def _run(self, *, shaded: bool) -> None:
         self._share([[launch] for launch in self._set_ups])

@@ -8,7 +8,7 @@ varies slowly, and vessels; light from the walls around; then the sensor's noise
 import warp as wp
 
 from sim.render.raster import Pose
-from sim.render.textures import NOISE_SIZE
+from sim.render.textures import NOISE_LEVELS, NOISE_SIZE, NOISE_WAVES
 from sim.render.vessels import VESSEL_LEVELS, VESSEL_SIZE
 
 wp.set_module_options({"enable_backward": False})
@@ -20,7 +20,10 @@ GAUSS_SIZE = 1024
 _TONE = wp.constant(TONE_SIZE)
 _NOISE = wp.constant(NOISE_SIZE)
 _VESSELS = wp.constant(VESSEL_SIZE)
-_LEVELS = wp.constant(VESSEL_LEVELS)
+_VESSEL_LEVELS = wp.constant(VESSEL_LEVELS)
+_NOISE_LEVELS = wp.constant(NOISE_LEVELS)
+_TEXELS_A_BUMP = wp.constant(float(NOISE_SIZE / NOISE_WAVES))
+_STAIN_TEXELS = wp.constant(800.0)  # per metre; a stain's wave is some 16 texels, so 20 mm
 
 
 @wp.struct
@@ -37,6 +40,7 @@ class Look:
     mottling: wp.float32
     vessel_strength: wp.float32
     vessel_frequency: wp.float32
+    vessel_octave: wp.float32
     wetness: wp.float32
     roughness: wp.float32
     bump: wp.float32
@@ -63,35 +67,43 @@ class Tissue:
     vessel_density: wp.float32
     bump_slope: wp.float32
     bump_frequency: wp.float32
+    bump_octave: wp.float32
     label: wp.uint8
 
 
 @wp.func
-def _noise(volume: wp.array[wp.vec4], place: wp.vec3) -> wp.vec4:
-    """Fetch the tileable noise, linearly interpolated; `place` in texels."""
-    fx = wp.floor(place[0])
-    fy = wp.floor(place[1])
-    fz = wp.floor(place[2])
-    x = place[0] - fx
-    y = place[1] - fy
-    z = place[2] - fz
-    x0 = int(fx) & (_NOISE - 1)
-    y0 = (int(fy) & (_NOISE - 1)) * _NOISE
-    z0 = (int(fz) & (_NOISE - 1)) * (_NOISE * _NOISE)
-    x1 = (x0 + 1) & (_NOISE - 1)
-    y1 = (y0 + _NOISE) & (_NOISE * _NOISE - 1)
-    z1 = (z0 + _NOISE * _NOISE) & (_NOISE * _NOISE * _NOISE - 1)
-    low = wp.lerp(
-        wp.lerp(volume[x0 + y0 + z0], volume[x1 + y0 + z0], x),
-        wp.lerp(volume[x0 + y1 + z0], volume[x1 + y1 + z0], x),
-        y,
+def _noise(volumes: wp.array[wp.vec4], level: int, place: wp.vec3) -> wp.vec4:
+    """Fetch the tileable noise, linear in the six tetrahedra of a cell; `place` in finest texels."""
+    size = _NOISE >> level
+    mask = size - 1
+    # The sizes before this level add up to a geometric series.
+    start = (_NOISE * _NOISE * _NOISE - size * size * size) * 8 / 7
+    at = place * (float(size) / float(_NOISE))
+    fx = wp.floor(at[0])
+    fy = wp.floor(at[1])
+    fz = wp.floor(at[2])
+    x = at[0] - fx
+    y = at[1] - fy
+    z = at[2] - fz
+    x0 = int(fx) & mask
+    x1 = (x0 + 1) & mask
+    y0 = int(fy) & mask
+    y1 = ((y0 + 1) & mask) * size
+    y0 = y0 * size
+    z0 = int(fz) & mask
+    z1 = start + ((z0 + 1) & mask) * size * size
+    z0 = start + z0 * size * size
+    most = wp.max(x, wp.max(y, z))
+    least = wp.min(x, wp.min(y, z))
+    middle = x + y + z - most - least
+    second = wp.where(x == most, x1 + y0 + z0, wp.where(y == most, x0 + y1 + z0, x0 + y0 + z1))
+    third = wp.where(z == least, x1 + y1 + z0, wp.where(y == least, x1 + y0 + z1, x0 + y1 + z1))
+    return (
+        (1.0 - most) * volumes[x0 + y0 + z0]
+        + (most - middle) * volumes[second]
+        + (middle - least) * volumes[third]
+        + least * volumes[x1 + y1 + z1]
     )
-    high = wp.lerp(
-        wp.lerp(volume[x0 + y0 + z1], volume[x1 + y0 + z1], x),
-        wp.lerp(volume[x0 + y1 + z1], volume[x1 + y1 + z1], x),
-        y,
-    )
-    return wp.lerp(low, high, z)
 
 
 @wp.func
@@ -111,34 +123,31 @@ def _vessel(images: wp.array[float], start: int, size: int, u: float, v: float) 
 
 
 @wp.func
-def _vessels(images: wp.array[float], place: wp.vec3, n: wp.vec3, footprint: float) -> float:
-    """Project the vessel image along the axes, blended by the normal; place and footprint in tiles."""
-    level = wp.clamp(int(wp.log2(wp.max(footprint * float(_VESSELS), 1.0)) + 0.5), 0, _LEVELS - 1)
+def _vessels(images: wp.array[float], place: wp.vec3, n: wp.vec3, level: int) -> float:
+    """Project the vessel image along the axes, blended by the normal; `place` in tiles."""
     size = _VESSELS >> level
-    # The sizes before this level add up to a geometric series.
     start = (_VESSELS * _VESSELS - size * size) * 4 / 3
-    square = wp.vec3(n[0] * n[0], n[1] * n[1], n[2] * n[2])
-    share = wp.cw_mul(square, wp.cw_mul(square, square))
-    share = share / (share[0] + share[1] + share[2])
+    x = n[0] * n[0] * n[0] * n[0]
+    y = n[1] * n[1] * n[1] * n[1]
+    z = n[2] * n[2] * n[2] * n[2]
+    least = 0.25 * (x + y + z)
     total = wp.float32(0.0)
     weight = wp.float32(1.0e-6)
-    if share[0] > 0.1:
-        total += (share[0] - 0.1) * _vessel(images, start, size, place[1], place[2])
-        weight += share[0] - 0.1
-    if share[1] > 0.1:
-        total += (share[1] - 0.1) * _vessel(images, start, size, place[2] + 0.37, place[0] + 0.61)
-        weight += share[1] - 0.1
-    if share[2] > 0.1:
-        total += (share[2] - 0.1) * _vessel(images, start, size, place[0] + 0.19, place[1] + 0.83)
-        weight += share[2] - 0.1
+    if x > least:
+        total += (x - least) * _vessel(images, start, size, place[1], place[2])
+        weight += x - least
+    if y > least:
+        total += (y - least) * _vessel(images, start, size, place[2] + 0.37, place[0] + 0.61)
+        weight += y - least
+    if z > least:
+        total += (z - least) * _vessel(images, start, size, place[0] + 0.19, place[1] + 0.83)
+        weight += z - least
     return total / weight
 
 
 @wp.func
-def _light(
-    source: wp.vec3, look: Look, p: wp.vec3, n: wp.vec3, film: wp.vec3, ray: wp.vec3, wrap: float, alpha2: float
-) -> wp.vec2:
-    """Return what one light guide gives: light on the tissue, and the film's reflection of it for a reflectance of 1."""
+def _light(source: wp.vec3, look: Look, p: wp.vec3, n: wp.vec3, ray: wp.vec3, wrap: float, alpha2: float) -> wp.vec2:
+    """Return what one light guide gives: light on the tissue, and what a film of reflectance 1 mirrors."""
     towards = source - p
     square = wp.max(wp.length_sq(towards), 1.0e-6)
     towards = towards / wp.sqrt(square)
@@ -147,7 +156,7 @@ def _light(
     facing = wp.dot(n, towards)
     diffuse = wp.max((facing + wrap) / ((1.0 + wrap) * (1.0 + wrap)), 0.0)
     half = wp.normalize(towards - ray)
-    nh = wp.max(wp.dot(film, half), 0.0)
+    nh = wp.max(wp.dot(n, half), 0.0)
     lh = wp.max(wp.dot(towards, half), 0.1)
     spread = nh * nh * (alpha2 - 1.0) + 1.0
     # GGX with the visibility of Kelemen and Szirmay-Kalos; the albedo is without the 1 / pi, so is this.
@@ -162,6 +171,15 @@ def _encode(tone: wp.array[float], light: float, deviation: float) -> wp.uint8:
 
 
 @wp.kernel
+def stain(
+    looks: wp.array[Look], volumes: wp.array[wp.vec4], vertices: wp.array[wp.vec3], vertex_stain: wp.array[float]
+) -> None:
+    """Give each vertex the slow part of the tissue's stain, which needs no finer grid than the mesh."""
+    vertex = wp.tid()
+    vertex_stain[vertex] = _noise(volumes, 1, (vertices[vertex] + looks[0].texture_offset) * _STAIN_TEXELS)[3]
+
+
+@wp.kernel
 def shade(
     first_pixel: int,
     pose: wp.array[Pose],
@@ -173,12 +191,13 @@ def shade(
     depth: wp.array[float],
     vertices: wp.array[wp.vec3],
     vertex_shape: wp.array[wp.vec4],
+    vertex_stain: wp.array[float],
     triangles: wp.array[wp.vec3i],
     triangle_object: wp.array[int],
     tissues: wp.array[Tissue],
     tone: wp.array[float],
     gauss: wp.array[float],
-    volume: wp.array[wp.vec4],
+    volumes: wp.array[wp.vec4],
     vessels: wp.array[float],
     luminance: wp.array[float],
     rgb: wp.array[wp.vec3ub],
@@ -209,7 +228,7 @@ def shade(
     a = vertices[corner[0]]
     flat = wp.normalize(wp.cross(vertices[corner[1]] - a, vertices[corner[2]] - a))
     if wp.dot(flat, ray) > 0.0:
-        flat = -flat
+        flat = wp.neg(flat)
     normal[pixel] = rotation * flat
     semantic[pixel] = tissue.label
     instance[pixel] = wp.uint16(owner + 1)
@@ -223,39 +242,32 @@ def shade(
     if away > -0.08:
         n = wp.normalize(n - (away + 0.08) * ray)
 
-    # Relief: coarse undulation and fine texture, each faded out where a pixel covers a whole bump.
+    # A pixel's footprint on the surface decides how fine a texture it sees.
     place = p + look.texture_offset
     footprint = distance * look.pixel_angle / wp.max(-away, 0.25)
-    fine_scale = tissue.bump_frequency
-    fine = _noise(volume, place * (8.0 * fine_scale))
-    coarse = _noise(volume, wp.vec3(place[1], place[2], place[0]) * (8.0 * 0.21 * fine_scale))
-    blur = footprint * fine_scale
-    fine_seen = 1.0 / (1.0 + 2.2 * blur * blur)
-    coarse_seen = 1.0 / (1.0 + 0.1 * blur * blur)
+    octave = wp.log2(footprint)
+    texels = tissue.bump_frequency * _TEXELS_A_BUMP
+    level = wp.clamp(int(octave + tissue.bump_octave), 0, _NOISE_LEVELS - 1)
+    relief = _noise(volumes, level, place * texels)
     slope = tissue.bump_slope * look.bump
-    gradient = wp.vec3(fine[0], fine[1], fine[2]) * (slope * fine_seen)
-    swell = wp.vec3(coarse[2], coarse[0], coarse[1]) * (slope * coarse_seen)
-    bumpy = wp.normalize(n - (gradient - wp.dot(gradient, n) * n) - (swell - wp.dot(swell, n) * n))
-    # The film's own surface fills the finest pits.
-    film = wp.normalize(n - 0.4 * (gradient - wp.dot(gradient, n) * n) - 1.3 * (swell - wp.dot(swell, n) * n))
+    gradient = wp.vec3(relief[0], relief[1], relief[2]) * slope
+    bumpy = wp.normalize(n - gradient + wp.dot(gradient, n) * n)
 
     # What a pixel cannot resolve of the relief and of the mesh's own curvature widens the highlight.
-    lost = slope * slope * (2.0 - fine_seen * fine_seen - coarse_seen * coarse_seen)
     alpha = tissue.alpha * look.roughness
-    alpha2 = alpha * alpha + 0.12 * lost + footprint * footprint * 2.0e3
-    lit = _light(look.light_a, look, p, bumpy, film, ray, tissue.wrap, alpha2) + _light(
-        look.light_b, look, p, bumpy, film, ray, tissue.wrap, alpha2
+    alpha2 = alpha * alpha + 0.04 * float(level) * slope * slope + footprint * footprint * 2.0e3
+    lit = _light(look.light_a, look, p, bumpy, ray, tissue.wrap, alpha2) + _light(
+        look.light_b, look, p, bumpy, ray, tissue.wrap, alpha2
     )
 
-    # Blood: its amount varies slowly, and vessels hold more of it.
-    slow = _noise(volume, place * 300.0)
-    blood = look.mottling * (0.07 * slow[3] + 0.05 * coarse[3] + 0.04 * fine_seen * fine[3]) + 0.1 * shape[3]
-    blood = wp.clamp(blood, -0.3, 0.3)
+    # Blood: its amount varies, and vessels hold more of it.
+    slow = u * vertex_stain[corner[0]] + v * vertex_stain[corner[1]] + (1.0 - u - v) * vertex_stain[corner[2]]
+    blood = wp.clamp(look.mottling * (0.07 * slow + 0.05 * relief[3]) + 0.1 * shape[3], -0.3, 0.3)
     albedo = wp.cw_mul(tissue.colour, wp.vec3(1.0, 1.0, 1.0) - blood * tissue.absorption)
-    tile = place * look.vessel_frequency + 0.02 * wp.vec3(coarse[0], coarse[1], coarse[2])
-    vessel = _vessels(vessels, tile, n, footprint * look.vessel_frequency)
-    vessel = wp.min(vessel * tissue.vessel_density * look.vessel_strength * (1.0 + 0.4 * slow[0]), 1.0)
-    albedo = wp.lerp(albedo, tissue.vessel_colour, wp.max(vessel, 0.0))
+    vessel_level = wp.clamp(int(octave + look.vessel_octave), 0, _VESSEL_LEVELS - 1)
+    vessel = _vessels(vessels, place * look.vessel_frequency, n, vessel_level)
+    vessel = wp.clamp(vessel * tissue.vessel_density * look.vessel_strength * (1.0 + 0.4 * slow), 0.0, 1.0)
+    albedo = wp.lerp(albedo, tissue.vessel_colour, vessel)
     albedo = wp.cw_mul(albedo, look.tint)
     grey = wp.dot(albedo, wp.vec3(0.2126, 0.7152, 0.0722))
     albedo = wp.vec3(grey, grey, grey) * (1.0 - look.saturation) + albedo * look.saturation

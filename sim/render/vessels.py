@@ -1,4 +1,4 @@
-"""A tileable image of the vessels under the mucosa: trees grown on a torus, wide ones first, that keep their distance."""
+"""A tileable image of the vessels under the mucosa: trees grown on a torus, wide ones first, at a distance."""
 
 import heapq
 from functools import cache
