@@ -137,3 +137,20 @@ def check_mesh(mesh: Mesh) -> MeshReport:
         area=float(areas.sum()),
         volume=volume,
     )
+
+
+def winding_number(mesh: Mesh, points: Float[np.ndarray, "n 3"]) -> NDArray[np.float64]:
+    """Return how often a closed surface winds about each point: 1 inside, 0 outside, other values where it overlaps.
+
+    The sum of solid angles of all triangles, exact and slow: van Oosterom and Strackee, IEEE Trans. Biomed. Eng. 30,
+    1983, doi:10.1109/TBME.1983.325207.
+    """
+    corners = mesh.vertices.astype(np.float64)[mesh.triangles]
+    numbers = np.empty(len(points))
+    for index, point in enumerate(points):
+        a, b, c = np.moveaxis(corners - point, 1, 0)
+        la, lb, lc = (np.sqrt(np.einsum("ij,ij->i", x, x)) for x in (a, b, c))
+        volume = np.einsum("ij,ij->i", a, np.cross(b, c))
+        ab, bc, ca = (np.einsum("ij,ij->i", x, y) for x, y in ((a, b), (b, c), (c, a)))
+        numbers[index] = np.arctan2(volume, la * lb * lc + ab * lc + bc * la + ca * lb).sum() / (2 * np.pi)
+    return numbers

@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 Paris = Literal["Is", "IIa", "Ip"]
 
 # Shapes after the Paris classification (Gastrointest. Endosc. 58(6 Suppl), 2003): IIa rises less than 2.5 mm, the
-# height of closed biopsy forceps. Of 3207 polyps 53 % were IIa, 43 % Is, 4 % Ip, with mean sizes of 3.1, 3.5 and 7.1 mm (Size,
+# height of closed biopsy forceps. Of 3207 polyps 53 % were IIa, 43 % Is, 4 % Ip, mean sizes 3.1, 3.5 and 7.1 mm (Size,
 # Shape, Histology, and Distribution of Colorectal Polyps Using High-Definition Colonoscopes, Am. J. Gastroenterol.,
 # abstract). Below 4 mm polyps are left out here, so Ip are commoner and all are larger than there.
 SHARES: dict[Paris, float] = {"Is": 0.45, "IIa": 0.37, "Ip": 0.18}

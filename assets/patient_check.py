@@ -1,0 +1,103 @@
+"""A patient's parts, examined one by one: what is wrong with each, in words."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from assets.labels import load_labels
+from assets.materials import load_materials
+from assets.mesh_check import MeshReport, check_mesh, winding_number
+from assets.patient import Centreline, Organ, Orifice, Patient
+
+EXTENT = (0.0005, 2.5)
+"""Least and most size of an organ [m]: outside it a file is probably not in metres."""
+
+
+@dataclass(frozen=True)
+class OrganReport:
+    """What was found of one organ, centreline or orifice."""
+
+    name: str
+    """Of the organ; `centreline NAME` and `orifice NAME` for the others."""
+    mesh: MeshReport | None
+    """None for what has no surface."""
+    problems: tuple[str, ...]
+    """Empty where all is well."""
+
+
+def check_patient(patient: Patient) -> list[OrganReport]:
+    """Examine every organ, centreline, orifice and the landmarks; nothing is raised."""
+    reports = [_organ(organ) for organ in patient.organs]
+    lumens = {organ.name: organ for organ in patient.organs if organ.kind == "lumen"}
+    reports += [
+        OrganReport(f"centreline {line.name}", None, _centreline(line, lumens, patient.orifices))
+        for line in patient.centrelines
+    ]
+    reports += [OrganReport(f"orifice {orifice.name}", None, _orifice(orifice, lumens)) for orifice in patient.orifices]
+    bad = tuple(
+        f"expected finite coordinates, found {point} for {name}"
+        for name, point in patient.landmarks.items()
+        if not np.isfinite(point).all()
+    )
+    names = [organ.name for organ in patient.organs]
+    bad += tuple(
+        f"expected every name once, found {name} twice" for name in sorted(set(names)) if names.count(name) > 1
+    )
+    return reports + ([OrganReport("landmarks and names", None, bad)] if bad else [])
+
+
+def _organ(organ: Organ) -> OrganReport:
+    report = check_mesh(organ.surface)
+    problems = list(report.problems)
+    if not problems:
+        extent = float(np.ptp(organ.surface.vertices, axis=0).max())
+        if not EXTENT[0] < extent < EXTENT[1]:
+            problems.append(f"expected a size between {EXTENT[0]} and {EXTENT[1]} m, found {extent:.3g} m")
+        if organ.kind == "lumen" and (report.genus != 0 or report.body_count != 1):
+            problems.append(f"expected one body of genus 0, found {report.body_count} of genus {report.genus}")
+    if organ.label not in load_labels():
+        problems.append(f"expected a label of assets/labels.csv, found {organ.label!r}")
+    if organ.material not in load_materials():
+        problems.append(f"expected a material of assets/materials.toml, found {organ.material!r}")
+    return OrganReport(organ.name, report, tuple(problems))
+
+
+def _centreline(line: Centreline, lumens: dict[str, Organ], orifices: tuple[Orifice, ...]) -> tuple[str, ...]:
+    """Check that a centreline runs inside one of the lumens, in small steps, with radii that fit."""
+    step = np.linalg.norm(np.diff(line.points, axis=0), axis=1)
+    if not (np.isfinite(line.points).all() and np.isfinite(line.radius).all()):
+        return ("expected finite points and radii, found NaN or infinity",)
+    problems = []
+    if step.max() > 0.006:
+        problems.append(f"expected steps of at most 6 mm, found {1e3 * step.max():.1f} mm")
+    some = line.points[2 : -1 : max(1, len(line.points) // 32)]
+    inside = {name: winding_number(lumen.surface, some) > 0.5 for name, lumen in lumens.items()}
+    if not inside:
+        return (*problems, "expected a lumen about it, found none")
+    name, best = max(inside.items(), key=lambda item: int(item[1].sum()))
+    if not best.all():
+        outside = some[int(np.argmin(best))]
+        problems.append(f"expected every point inside {name}, found {np.round(outside, 4).tolist()} outside")
+    reach = cKDTree(lumens[name].surface.vertices).query(line.points)[0]
+    for orifice in orifices:  # its disc is no wall
+        reach[np.linalg.norm(line.points - orifice.centre, axis=1) < 2 * orifice.radius] = np.inf
+    excess = float((line.radius - reach).max())
+    if excess > 1e-3:
+        problems.append(f"expected radii that stay inside {name}, found one {1e3 * excess:.1f} mm too large")
+    return tuple(problems)
+
+
+def _orifice(orifice: Orifice, lumens: dict[str, Organ]) -> tuple[str, ...]:
+    """Check that an orifice lies in the surface of its lumen and looks into it."""
+    if orifice.organ not in lumens:
+        return (f"expected one of the lumens, found organ {orifice.organ!r}",)
+    surface = lumens[orifice.organ].surface
+    problems = []
+    distance = float(cKDTree(surface.vertices).query(orifice.centre)[0])
+    if distance > max(0.003, orifice.radius):
+        problems.append(f"expected its centre on the surface of {orifice.organ}, found {1e3 * distance:.1f} mm off")
+    within = winding_number(surface, (orifice.centre + 0.003 * orifice.normal)[None])
+    if not within[0] > 0.5:
+        problems.append(f"expected its normal to point into {orifice.organ}, found it pointing out")
+    return tuple(problems)
