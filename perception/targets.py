@@ -118,7 +118,7 @@ def camera_from_json(stored: Any, where: str) -> Camera:
         InputError: A value is missing, of another kind, or no camera has it; the line starts with `where`.
     """
     try:
-        return Camera(**{**stored, "distortion": tuple(stored["distortion"])})
+        return Camera(**{**stored, "distortion": tuple(map(float, stored["distortion"]))})
     except (TypeError, KeyError, ValueError, InputError) as error:
         raise InputError(f"{where}: expected a camera, found {type(error).__name__}: {error}") from None
 

@@ -22,7 +22,15 @@ from perception.evaluate import Figure, hue_figures, measure, model_figures, sub
 from perception.losses import Losses, losses
 from perception.network import Size
 from perception.predictor import choose_device, ray_planes
-from perception.training_state import fresh_state, keep_log_until, load_state, read_log, save_state, update_average
+from perception.training_state import (
+    fresh_state,
+    keep_log_until,
+    load_state,
+    read_log,
+    restore_norms,
+    save_state,
+    update_average,
+)
 
 MODEL, STATE, LOG = "model.safetensors", "state.safetensors", "log.jsonl"
 """Files of a training's folder: the model (config beside it), what resuming needs, and a line an epoch."""
@@ -163,6 +171,7 @@ def train(options: TrainOptions) -> list[Figure]:
                     sums += torch.stack([*values, loss]).detach().cpu().numpy()
                     count, bad_steps = count + 1, 0
                 else:
+                    restore_norms(state.network, state.average)
                     bad_steps += 1
                     if bad_steps == _BAD_STEPS:
                         raise FloatingPointError(f"step {state.step}: no finite loss {bad_steps} times in a row")

@@ -55,6 +55,13 @@ def update_average(average: EndoscopyNet, network: EndoscopyNet, keep: float) ->
     torch._foreach_lerp_(means, news, 1 - keep)
 
 
+def restore_norms(network: EndoscopyNet, average: EndoscopyNet) -> None:
+    """Take the norms' running means from the average: a bad batch spoils the network's on its way through."""
+    for own, kept in zip(network.buffers(), average.buffers(), strict=True):
+        if own.is_floating_point():
+            own.copy_(kept)
+
+
 def save_state(path: Path, state: TrainingState, identity: Mapping[str, Any]) -> None:
     """Write the state, under a temporary name first.
 
