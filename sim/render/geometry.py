@@ -57,9 +57,11 @@ def build_geometry(objects: Sequence[SceneObject]) -> Geometry:
     owner = np.repeat(np.arange(len(objects)), [len(item.mesh.triangles) for item in objects]).astype(np.int32)
     facing = np.array([-1.0 if item.kind == "lumen" else 1.0 for item in objects], np.float32)
 
+    whole = np.isfinite(vertices).all(axis=1)
+    vertices = np.where(whole[:, None], vertices, 0)
     a, b, c = (vertices[triangles[:, corner]].astype(np.float64) for corner in range(3))
     area_normal = np.cross(b - a, c - a)
-    good = np.isfinite(a + b + c).all(axis=1) & (np.linalg.norm(np.nan_to_num(area_normal), axis=1) > 0)
+    good = whole[triangles].all(axis=1) & (np.linalg.norm(area_normal, axis=1) > 0)
     chosen = np.flatnonzero(good)
     chosen = chosen[np.argsort(_curve_index((a + b + c)[chosen] / 3), kind="stable")]
 
@@ -107,7 +109,7 @@ def _vertex_shape(
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     links = sparse.csr_matrix((np.ones(2 * len(edges)), np.concatenate([edges, edges[:, ::-1]]).T), (count, count))
     mean = sparse.diags(1 / np.maximum(np.asarray(links.sum(axis=1)).ravel(), 1)) @ links
-    points = np.nan_to_num(vertices.astype(np.float64))
+    points = vertices.astype(np.float64)
     # Four rings: the radius over which a fold's groove gathers light, with 2 mm triangles about 8 mm.
     around = points
     for _ in range(4):

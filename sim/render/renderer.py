@@ -17,7 +17,7 @@ from assets.errors import InputError
 from assets.transforms import inverse
 from sim.camera import Camera
 from sim.frame import Frame
-from sim.render import raster, shading
+from sim.render import raster, raycast, shading
 from sim.render.appearance import Appearance, LightSettings
 from sim.render.geometry import Geometry, build_geometry
 from sim.render.lens import build_lens, layout
@@ -165,8 +165,7 @@ class Renderer:
 
     def _allocate(self, objects: Sequence[SceneObject]) -> None:
         geometry, device = self.geometry, self._device
-        tables = build_lens(self.camera)
-        self._lens = tables.lens
+        self._lens = build_lens(self.camera)
 
         def put(values: NDArray[Any], kind: Any) -> Any:
             return wp.array(values, dtype=kind, device=device)
@@ -174,7 +173,7 @@ class Renderer:
         def make(count: int, kind: Any) -> Any:
             return wp.zeros(count, dtype=kind, device=device)
 
-        count, pixels = len(geometry.triangles), self.camera.width * self.camera.height
+        pixels = self.camera.width * self.camera.height
         self._vertex_shape = put(np.column_stack([geometry.normals, geometry.cavity]), wp.vec4)
         self._vertex_stain = make(len(geometry.vertices), wp.float32)
         self._stained: tuple[float, ...] | None = None
@@ -182,11 +181,7 @@ class Renderer:
             "vertices": put(geometry.vertices, wp.vec3),
             "triangles": put(geometry.triangles, wp.vec3i),
             "triangle_object": put(geometry.triangle_object, wp.int32),
-        }
-        self._clusters: dict[str, Any] = {
             "facing": put(geometry.facing, wp.float32),
-            "cluster_start": put(geometry.cluster_start, wp.int32),
-            "cluster_sphere": put(geometry.cluster_sphere, wp.vec4),
         }
         tissues = np.array([tissue_of(item) for item in objects], dtype=layout(shading.Tissue))
         self._tables: dict[str, Any] = {
@@ -196,9 +191,8 @@ class Renderer:
             "volumes": put(noise_volumes(), wp.vec4),
             "vessels": put(vessel_images(), wp.float32),
         }
-        self._rays = put(tables.rays, wp.vec3)
-        self._radius_table = put(tables.radius_over_sine, wp.float32)
-        self._shown = np.any(tables.rays != 0, axis=1)
+        self._rays = put(self._lens.rays, wp.vec3)
+        self._shown = np.any(self._lens.rays != 0, axis=1)
         v, u = np.divmod(np.arange(pixels), self.camera.width)
         corner = np.hypot(self.camera.width, self.camera.height) / 2
         off_centre = np.hypot(u - self.camera.cx, v - self.camera.cy) / corner
@@ -207,11 +201,6 @@ class Renderer:
         self._pose = np.zeros(1, layout(raster.Pose))
         self._look = np.zeros(1, layout(shading.Look))
         self._pose_array, self._look_array = make(1, raster.Pose), make(1, shading.Look)
-        self._listed: dict[str, Any] = {
-            "boxes": make(count, wp.vec4i),
-            "planes": wp.zeros((count, 4), dtype=wp.vec3, device=device),
-            "source": make(count, wp.int32),
-        }
         self._buffers: dict[str, Any] = {
             "triangle": make(pixels, wp.int32),
             "weights": make(pixels, wp.vec2),
@@ -230,62 +219,17 @@ class Renderer:
     def _record(self) -> None:
         """Prepare the launches: what a frame does anew is only to fill in the pose and the look, and to start them."""
         height, width = self.camera.height, self.camera.width
-        clusters = len(self.geometry.cluster_sphere)
-        parts = np.linspace(0, clusters, self._threads + 1).astype(int)
-        self._part_start = wp.array(self.geometry.cluster_start[parts[:-1]], dtype=wp.int32, device=self._device)
-        self._counts = wp.zeros(self._threads, dtype=wp.int32, device=self._device)
-
-        def record(kernel: Any, dim: int, inputs: list[Any]) -> Any:
-            return wp.launch(kernel, dim=dim, inputs=inputs, device=self._device, record_cmd=True)
-
-        wp.load_module(raster, device=self._device)
         wp.load_module(shading, device=self._device)
-        self._set_ups = [
-            record(
-                raster.set_up,
-                1,
-                [
-                    int(parts[part]),
-                    int(parts[part + 1]),
-                    part,
-                    self._pose_array,
-                    self._lens,
-                    self._radius_table,
-                    *self._scene.values(),
-                    *self._clusters.values(),
-                    *self._listed.values(),
-                    self._counts,
-                ],
-            )
-            for part in range(self._threads)
-        ]
-        self._nearness = wp.zeros(height * width, dtype=wp.float32, device=self._device)
         bands = 2 * self._threads if self._threads > 1 else 1
-        rows = np.linspace(0, height, bands + 1).astype(int)
-        self._rasters = [
-            record(
-                raster.rasterise,
-                1,
-                [
-                    int(first),
-                    int(last),
-                    width,
-                    self._rays,
-                    self._part_start,
-                    self._counts,
-                    *self._listed.values(),
-                    self._nearness,
-                    *self._buffers.values(),
-                ],
-            )
-            for first, last in pairwise(rows)
-        ]
-        self._shades = [
-            record(
+        rows = [int(row) for row in np.linspace(0, height, bands + 1)]
+        self._first: list[Any] = []
+        self._second = self._record_raster(rows) if self._method == "raster" else self._record_raycast()
+        self._third = [
+            self._launch(
                 shading.shade,
-                int(last - first) * width,
+                (last - first) * width,
                 [
-                    int(first) * width,
+                    first * width,
                     self._pose_array,
                     self._look_array,
                     self._rays,
@@ -302,6 +246,68 @@ class Renderer:
             )
             for first, last in pairwise(rows)
         ]
+
+    def _launch(self, kernel: Any, dim: int, inputs: list[Any]) -> Any:
+        return wp.launch(kernel, dim=dim, inputs=inputs, device=self._device, record_cmd=True)
+
+    def _record_raster(self, rows: list[int]) -> list[Any]:
+        """Prepare the listing of triangles by parts, and their rasterisation by bands of rows."""
+        geometry, count = self.geometry, len(self.geometry.triangles)
+        parts = [int(part) for part in np.linspace(0, len(geometry.cluster_sphere), self._threads + 1)]
+
+        def put(values: NDArray[Any], kind: Any) -> Any:
+            return wp.array(values, dtype=kind, device=self._device)
+
+        listed = [
+            wp.zeros(count, dtype=wp.vec4i, device=self._device),
+            wp.zeros((count, 4), dtype=wp.vec3, device=self._device),
+            wp.zeros(count, dtype=wp.int32, device=self._device),
+        ]
+        counts = wp.zeros(self._threads, dtype=wp.int32, device=self._device)
+        starts = put(geometry.cluster_start[parts[:-1]], wp.int32)
+        clusters = [put(geometry.cluster_start, wp.int32), put(geometry.cluster_sphere, wp.vec4)]
+        table = put(self._lens.radius_over_sine, wp.float32)
+        nearness = wp.zeros(len(self._shown), dtype=wp.float32, device=self._device)
+        wp.load_module(raster, device=self._device)
+        for part, (first, last) in enumerate(pairwise(parts)):
+            inputs = [first, last, part, self._pose_array, self._lens.lens, table, *self._scene.values()]
+            self._first.append(self._launch(raster.set_up, 1, [*inputs, *clusters, *listed, counts]))
+        return [
+            self._launch(
+                raster.rasterise,
+                1,
+                [
+                    first,
+                    last,
+                    self.camera.width,
+                    self._rays,
+                    starts,
+                    counts,
+                    *listed,
+                    nearness,
+                    *self._buffers.values(),
+                ],
+            )
+            for first, last in pairwise(rows)
+        ]
+
+    def _record_raycast(self) -> list[Any]:
+        """Prepare the rays of the whole picture."""
+        if not len(self.geometry.triangles):
+            self._buffers["triangle"].fill_(-1)
+            return []
+        indices = wp.array(self.geometry.triangles.ravel(), dtype=wp.int32, device=self._device)
+        self._mesh = wp.Mesh(self._scene["vertices"], indices)
+        wp.load_module(raycast, device=self._device)
+        inputs = [
+            self._pose_array,
+            self._mesh.id,
+            self._scene["triangle_object"],
+            self._scene["facing"],
+            self._rays,
+            *self._buffers.values(),
+        ]
+        return [self._launch(raycast.cast, len(self._shown), inputs)]
 
     def _upload(self, array: Any, values: NDArray[Any]) -> None:
         array.assign(values)
@@ -321,11 +327,13 @@ class Renderer:
             self._stained = appearance.texture_offset
 
     def _run(self, *, shaded: bool) -> None:
-        self._share([[launch] for launch in self._set_ups])
-        if shaded:
-            self._share([list(pair) for pair in zip(self._rasters, self._shades, strict=True)])
+        self._share([[launch] for launch in self._first])
+        third = self._third if shaded else []
+        if len(self._second) == len(third):
+            self._share([list(pair) for pair in zip(self._second, third, strict=True)])
         else:
-            self._share([[launch] for launch in self._rasters])
+            self._share([[launch] for launch in self._second])
+            self._share([[launch] for launch in third])
         wp.synchronize_device(self._device)
 
     def _share(self, jobs: list[list[Any]]) -> None:
