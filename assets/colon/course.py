@@ -46,6 +46,10 @@ BEND = 1.42
 """Least radius of a bend over the radius of the lumen: below 1 the wall would fold into itself."""
 CLEAR = 1.19
 """Least distance of two limbs' centrelines over the sum of their radii: haustra bulge out by up to 17 %."""
+SHARPEST = 0.034
+"""Least radius of any bend [m]. A rigid wall cannot give way as bowel does when an endoscope stretches its bends, so the
+bends are those of a colon with the scope in it: an adult scope's bending section turns with some 30 mm (90 mm of it bend
+by 180 degrees; Olympus, CF-HQ190 data sheet)."""
 WIDE = 1.15
 """Relaxation aims at bends this much wider, since nodes on a polyline know their curvature only roughly."""
 GAP = 0.006
@@ -148,8 +152,7 @@ def _relax(nodes: Array, hold: Array, rest: Array, radius: Array, iterations: in
     arc = np.concatenate([[0.0], np.cumsum(rest)])
     first, second = np.triu_indices(len(x), 2)
     apart = arc[second] - arc[first]
-    reach = BEND * np.maximum(radius[first], radius[second])
-    keep = apart > np.pi * reach
+    keep = apart > np.pi * _least_bend(np.maximum(radius[first], radius[second]))
     first, second = first[keep], second[keep]
     distance = radius[first] + radius[second] + GAP + 0.12 * (radius[first] + radius[second])  # haustra bulge out
     free = (1.0 - hold)[:, None]
@@ -171,7 +174,7 @@ def _relax(nodes: Array, hold: Array, rest: Array, radius: Array, iterations: in
             np.add.at(share, second[close], 0.5)
             x += free * move / np.sqrt(share)[:, None]
         for width in (1, 2, 3, 4) if step % 2 else (4, 2, 1):
-            least = np.maximum(WIDE * BEND * radius[width:-width], 0.024)
+            least = WIDE * _least_bend(radius[width:-width])
             angle = np.minimum(width * STEP / least, np.pi / 2)
             bow = (x[: -2 * width] + x[2 * width :]) / 2 - x[width:-width]
             size = np.linalg.norm(bow, axis=1)
@@ -197,6 +200,11 @@ def _relax(nodes: Array, hold: Array, rest: Array, radius: Array, iterations: in
             x[a] += free[a] * move
             x[b] -= free[b] * move
     return x
+
+
+def _least_bend(radius: Array) -> Array:
+    """Return the least radius of a bend [m] for a lumen of this radius [m]."""
+    return np.maximum(BEND * radius, SHARPEST)
 
 
 def _blur(points: Array, width: float) -> Array:
@@ -238,7 +246,7 @@ def smooth_curve(nodes: Array, radius: Array, spacing: float = 0.001) -> Course:
         run = float(np.linalg.norm(np.diff(rows[:, :3], axis=0), axis=1).sum())
         rows = _resample(rows, round(run / spacing) + 1)
         arc, tangents, curvature = _tangents(rows[:, :3])
-        narrow = curvature * np.interp(rows[:, 3], number, radius) > 1.1 / BEND
+        narrow = curvature * _least_bend(np.interp(rows[:, 3], number, radius)) > 1.1
         if not narrow.any():
             break
         weight = np.clip(gaussian_filter1d(narrow.astype(np.float64), 15.0) * 4.0, 0.0, 1.0)[:, None]
@@ -268,12 +276,12 @@ def draw_course(rng: np.random.Generator, segments: Segments) -> tuple[Course, S
 def fits(course: Course, segments: Segments) -> bool:
     """Tell whether all bends are wide enough for the lumen and no limb runs into another."""
     radius = segments.radius(course.arc)
-    if (course.curvature * radius).max() > 1.25 / BEND:
+    if (course.curvature * _least_bend(radius)).max() > 1.25:
         return False
     every = slice(None, None, 5)
     points, arc, radius = course.points[every], course.arc[every], radius[every]
     first, second = np.triu_indices(len(points), 1)
-    apart = arc[second] - arc[first] > 0.9 * np.pi * BEND * np.maximum(radius[first], radius[second])
+    apart = arc[second] - arc[first] > 0.9 * np.pi * _least_bend(np.maximum(radius[first], radius[second]))
     first, second = first[apart], second[apart]
     clear = np.linalg.norm(points[first] - points[second], axis=1) / (radius[first] + radius[second])
     return bool(clear.min() > CLEAR)
