@@ -16,7 +16,7 @@ from scenarios.loop import run_episode
 from scenarios.observer import EpisodeRecord, Observer, read_record, write_record
 from scenarios.parallel import run_pieces
 from scenarios.progress import progress
-from scenarios.runs import source_name, start_run
+from scenarios.runs import cache_folder, source_name, start_run
 from sim.scene import ColonoscopyScene
 from sim.shards import file_sha256
 
@@ -113,7 +113,8 @@ def _drive_patient(piece: _Piece) -> tuple[EpisodeRecord, ...]:
     missing = [one for one in wanted if not paths[one].exists()]
     if missing:
         patient = load_source(piece.patient)
-        with ColonoscopyScene(patient, camera=endoscope_camera(*options.size), friction=scenario.friction) as scene:
+        camera = endoscope_camera(*options.size)
+        with ColonoscopyScene(patient, camera=camera, threads=1, cache=cache_folder()) as scene:
             for name, number in missing:
                 # the same seed for every driver, and its own for every patient and episode
                 seed = zlib.crc32(f"{options.seed}/{piece.patient}/{number}".encode())

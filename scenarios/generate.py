@@ -16,7 +16,7 @@ from scenarios.colonoscopy import endoscope_camera
 from scenarios.loop import Moment, run_episode
 from scenarios.parallel import run_pieces
 from scenarios.progress import progress
-from scenarios.runs import source_name, start_run
+from scenarios.runs import cache_folder, source_name, start_run
 from sim.codec import DEPTH_STEP
 from sim.dataset_index import DatasetIndex, write_dataset
 from sim.render.appearance import Appearance, draw_appearance
@@ -118,7 +118,7 @@ def record_patient(piece: _Piece) -> ShardInfo:
     # the patient's own seed: no other patient, and no number of workers, changes it
     base = zlib.crc32(f"{options.seed}/{piece.patient}".encode())
     camera = endoscope_camera(*options.size)
-    with ColonoscopyScene(patient, camera=camera) as scene:
+    with ColonoscopyScene(patient, camera=camera, threads=1, cache=cache_folder()) as scene:
         for episode in range(MAX_EPISODES):
             rng = np.random.default_rng([base, episode])
             appearance = draw_appearance(rng) if options.appearance else Appearance()

@@ -1,6 +1,7 @@
 """Run folders: what was asked for, with which versions; and JSON files that appear whole or not at all."""
 
 import json
+import os
 import platform
 import subprocess
 from collections.abc import Collection, Mapping
@@ -166,3 +167,9 @@ def _differing(old: Any, new: Any) -> str:
 def source_name(source: str) -> str:
     """Make a file name of a patient's or a driver's source, such as synth-colon-7 of synth:colon:7."""
     return "".join(letter if letter.isalnum() else "-" for letter in source.rstrip("/").split("/")[-1])
+
+
+def cache_folder() -> Path:
+    """Return the folder in which what is dear to make is kept from run to run, by content; it may be deleted."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "trocar"

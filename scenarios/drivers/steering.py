@@ -1,5 +1,6 @@
 """The controller that the oracle, the model and the classical driver share: they differ in what they perceive alone."""
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,18 +12,28 @@ from sim.colonoscope import ScopeCommand
 
 @dataclass(frozen=True)
 class SteeringOptions:
-    """How the picture becomes a command. The values were tuned with the oracle on synthetic colons 1000 to 1009."""
+    """How the picture becomes a command. The values were tuned with the oracle on synthetic colons 900 to 907."""
 
     step: float = 0.008
     """Longest insertion in a control step [m]."""
     gain: float = 0.35
     """Share of the angle to the lumen that the tip bends in a control step."""
-    hold_angle: float = 0.9
-    """Angle to the lumen beyond which the scope is not advanced [rad]."""
-    near: float = 0.012
+    slow: tuple[float, float] = (0.5, 1.4)
+    """Angles to the lumen [rad]: up to the first the scope advances at full speed, from the second on it crawls."""
+    crawl: float = 0.15
+    """Share of the full speed at which the tip slides by the wall where the lumen is far off the axis."""
+    most_bend: float = 2.1
+    """Bending beyond this is undone: a tip hooked further than that only drags [rad]."""
+    near: float = 0.008
     """Depth ahead below which the way counts as closed [m]."""
-    retreat_steps: int = 5
-    """Control steps of withdrawal after the way was closed or the push was stopped."""
+    patience: int = 16
+    """Control steps in which the insertion must grow by two full steps, else the scope is drawn back."""
+    retreat_steps: int = 6
+    """Control steps of a retreat."""
+    relax: float = 0.12
+    """Share of the bending that each step of a retreat gives up."""
+    torque: float = 0.15
+    """Turn of the shaft in each step of a retreat, one way and the other in turn [rad]."""
     withdrawal_step: float = 0.0075
     """Withdrawal in a control step [m]."""
     sweep_angle: float = 0.35
@@ -32,7 +43,7 @@ class SteeringOptions:
 
 
 class Steering:
-    """Turns predictions into commands; remembers retreats and the phase of the sweep."""
+    """Turns predictions into commands; remembers the last insertions, retreats and the phase of the sweep."""
 
     def __init__(self, options: SteeringOptions | None = None) -> None:
         self._options = options or SteeringOptions()
@@ -42,7 +53,8 @@ class Steering:
         """Forget the last episode."""
         self._retreat = 0
         self._step = 0
-        self._roll = 1.0
+        self._torque = self._options.torque
+        self._insertions: deque[float] = deque(maxlen=self._options.patience)
 
     def command(self, prediction: Prediction, readings: Readings, phase: str) -> ScopeCommand:
         """Choose the command for a phase: `insertion`, or else inspection while withdrawing."""
@@ -52,19 +64,38 @@ class Steering:
     def _insert(self, prediction: Prediction, readings: Readings) -> ScopeCommand:
         options = self._options
         right, up, angle = _angles(prediction.lumen_direction)
-        if self._retreat == 0 and (readings.blocked or _depth_ahead(prediction) < options.near):
-            self._retreat = options.retreat_steps
-            self._roll = -self._roll
+        if self._retreat == 0:
+            self._insertions.append(readings.insertion)
+            if self._closed(prediction, readings):
+                self._retreat = options.retreat_steps
+                self._torque = -self._torque
+                self._insertions.clear()
         if self._retreat > 0:
             self._retreat -= 1
             return ScopeCommand(
-                advance=-options.step / 2,
-                bend_up=options.gain * up,
-                bend_right=options.gain * right,
-                roll=0.1 * self._roll,
+                advance=-0.6 * options.step,
+                bend_up=options.gain * up - options.relax * readings.bend_up,
+                bend_right=options.gain * right - options.relax * readings.bend_right,
+                roll=self._torque,
             )
-        advance = options.step * float(np.clip(1.2 - angle / options.hold_angle, 0.0, 1.0))
-        return ScopeCommand(advance=advance, bend_up=options.gain * up, bend_right=options.gain * right, roll=0.0)
+        fast, slow = options.slow
+        speed = float(np.interp(angle, [fast, slow], [1.0, options.crawl]))
+        bend = float(np.hypot(readings.bend_up, readings.bend_right))
+        undo = max(0.0, bend - options.most_bend) / max(bend, 1e-9)
+        return ScopeCommand(
+            advance=options.step * speed,
+            bend_up=options.gain * up - undo * readings.bend_up,
+            bend_right=options.gain * right - undo * readings.bend_right,
+            roll=0.0,
+        )
+
+    def _closed(self, prediction: Prediction, readings: Readings) -> bool:
+        """Tell whether to draw back: the hand slips, the wall is at the lens, or the insertion does not grow."""
+        idle = (
+            len(self._insertions) == self._options.patience
+            and self._insertions[-1] - self._insertions[0] < 2 * self._options.step
+        )
+        return idle or readings.blocked or _depth_ahead(prediction) < self._options.near
 
     def _withdraw(self, prediction: Prediction) -> ScopeCommand:
         options = self._options
