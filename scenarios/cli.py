@@ -11,7 +11,6 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass, make_dataclass
-from importlib.metadata import version
 from typing import Annotated, Any
 
 from assets.errors import InputError
@@ -138,7 +137,9 @@ def _find(words: Sequence[str]) -> tuple[Command | None, list[str]]:
         print(_help(COMMANDS))
         return None, []
     if words and words[0] == "--version":
-        print(f"trocar {version('trocar')}")
+        from scenarios.runs import versions
+
+        print(f"trocar {versions()['trocar'] or '(not installed)'}")
         return None, []
     for command in COMMANDS:
         parts = command.words.split()
@@ -163,7 +164,7 @@ def _help(commands: Sequence[Command]) -> str:
 
 
 def _run(command: Command, name: str, arguments: list[str]) -> int:
-    from scenarios.figures import CheckFailedError, FigureOptions, failed_gates, figure_table, write_figures
+    from scenarios.figures import CheckFailedError, FigureOptions, failed_gates, figure_table, show, write_figures
 
     module = importlib.import_module(command.module)
     kind = getattr(module, command.options)
@@ -180,9 +181,7 @@ def _run(command: Command, name: str, arguments: list[str]) -> int:
     if gates.json is not None:
         write_figures(gates.json, figures)
     if figures:
-        from rich.console import Console
-
-        Console().print(figure_table(figures))
+        show(figure_table(figures))
     faults += tuple(failed_gates(figures, gates))
     for line in faults:
         _say(NO, f"{name}: {line}")

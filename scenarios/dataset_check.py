@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from assets.errors import InputError
-from scenarios.figures import CheckFailedError, Figure
+from scenarios.figures import CheckFailedError, Figure, show
 from scenarios.progress import progress
 from sim.dataset_index import DatasetIndex, leaks, read_dataset, read_records
 from sim.frame import Frame
@@ -45,12 +44,17 @@ def check(options: CheckOptions) -> list[Figure]:
     """Read every sample of a data set, print what is in it, and return the counts.
 
     Raises:
-        InputError: There is no data set, or its description cannot be read.
+        InputError: There is no data set.
         CheckFailedError: Something in it is wrong; holds the figures too.
     """
-    index = read_dataset(options.folder)
+    if not (options.folder / "dataset.json").is_file():
+        raise InputError(f"{options.folder}: expected a data set, with its dataset.json, found none")
+    try:
+        index = read_dataset(options.folder)
+    except InputError as error:
+        raise CheckFailedError([str(error)]) from None
     census = take_census(options.folder, index)
-    Console().print(_table(index, census))
+    show(_table(index, census))
     figures = _figures(index, census)
     if census.faults:
         more = len(census.faults) - _MAX_FAULTS

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
+from rich.console import Console
 from rich.table import Table
 
 from assets.errors import InputError
@@ -112,6 +113,12 @@ def figure_table(figures: Iterable[Figure]) -> Table:
     for one in figures:
         table.add_row(one.name, one.subset, *formatted(one), one.unit, str(one.n))
     return table
+
+
+def show(table: Table) -> None:
+    """Print a table to stdout; where that is no terminal, as wide as it needs."""
+    console = Console()
+    (console if console.is_terminal else Console(width=200)).print(table)
 
 
 def formatted(figure: Figure) -> tuple[str, str]:

@@ -118,7 +118,7 @@ def poses_along(line: Centreline, count: int) -> Float64[np.ndarray, "n 4 4"]:
     distinct = np.concatenate([[True], steps > 0])
     curve = CubicSpline(arc[distinct], line.points[distinct])
     # a fine curve carries the frames; the cameras are some of its points
-    fine = np.linspace(_MARGIN * arc[-1], (1 - _MARGIN) * arc[-1], 20 * count + 1)
+    fine = np.linspace(_MARGIN * arc[-1], (1 - _MARGIN) * arc[-1], 20 * max(count - 1, 1) + 1)
     tangents: NDArray[np.float64] = unit(curve(np.minimum(fine + _AHEAD, arc[-1])) - curve(fine))
     first_x = np.cross(tangents[0], (0.0, 1.0, 0.0))  # the patient lies supine: image up is anterior at the start
     rotations = parallel_frames(tangents, first_x if np.linalg.norm(first_x) > 1e-6 else np.array([1.0, 0.0, 0.0]))
