@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from assets.errors import InputError
+
 
 @dataclass(frozen=True)
 class LightSettings:
@@ -13,6 +15,10 @@ class LightSettings:
     """Relative to the nominal lamp."""
     positions: tuple[tuple[float, float, float], ...] = ((0.0035, 0.0015, 0.0), (-0.0035, 0.0015, 0.0))
     """Centres of one or two light guides [m], camera axes; the tip of a colonoscope is about 13 mm across."""
+
+    def __post_init__(self) -> None:
+        if len(self.positions) not in (1, 2) or not np.isfinite(self.positions).all() or not self.power >= 0:
+            raise InputError(f"light: expected one or two finite positions and a power of at least 0, found {self}")
 
 
 @dataclass(frozen=True)
