@@ -1,6 +1,6 @@
 """Shards to tensors: a split of a data set held in memory as bytes, and batches cut from it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from perception.prediction import POLYP
 from perception.targets import Targets, sample_targets, straight_distance
 from sim.camera import Camera
 from sim.dataset_index import DatasetIndex, leaks, read_dataset
-from sim.shards import Sample, read_shard
+from sim.shards import read_shard
 
 MAX_BYTES = 3 << 29
 """Default bound of a split in memory [bytes]: 1.5 GiB, some 16,000 frames of 128 x 128 px."""
@@ -122,13 +122,12 @@ def load_split(
         InputError: The data set is missing, damaged, empty, mixes lenses, or holds a patient of another split.
     """
     index = open_dataset(folder)
-    paths = index.paths(folder, split)
-    count = sum(shard.count for shard in index.shards[split])
+    paths, allowed = index.paths(folder, split), set(index.splits.get(split, ()))
+    infos = index.shards[split]
+    count = sum(info.count for info in infos)
     if count == 0:
         raise InputError(f"{folder}: expected frames in split {split!r}, found none")
-    decoded = _decode(index, folder, split, paths, threads)
-    first = next(decoded)
-    camera = first.camera
+    camera = _first_camera(paths)
     check_image_size(camera, f"{folder}: {split}")
     stride = max(1, -(-count * camera.width * camera.height * _BYTES_A_PIXEL // max_bytes))
     kept = len(range(0, count, stride))
@@ -136,43 +135,46 @@ def load_split(
     rgb, classes, distance = np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint8), np.empty(shape, np.float16)
     log_exposure, direction = np.empty(kept, np.float32), np.empty((kept, 3), np.float32)
     visible, patients = np.empty(kept, np.bool_), []
-    number, seen_patient = 0, first.patient
-    targets: Targets | None = first
-    while targets is not None:
-        if targets.camera != camera:
-            raise InputError(f"{folder}: {split}: expected one camera, found {camera} and {targets.camera}")
-        if targets.patient != seen_patient:
-            seen_patient = targets.patient
+    number = 0
+    with ThreadPoolExecutor(threads) as pool:
+        for path, info in zip(paths, infos, strict=True):
+            for targets in _checked(pool.map(sample_targets, read_shard(path)), path, info.count):
+                if targets.patient not in allowed:
+                    raise InputError(f"{path}: expected a patient of split {split!r}, found {targets.patient!r}")
+                if targets.camera != camera:
+                    raise InputError(f"{path}: expected the camera {camera} of the split, found {targets.camera}")
+                if number % stride == 0:
+                    row = number // stride
+                    rgb[row], classes[row] = targets.rgb, targets.classes
+                    distance[row] = straight_distance(targets.depth, camera)
+                    log_exposure[row], direction[row] = np.log(targets.exposure), targets.lumen_direction
+                    visible[row] = targets.lumen_visible
+                    patients.append(targets.patient)
+                number += 1
             advance()
-        if number >= count:
-            raise InputError(f"{folder}: {split}: expected {count} frames as dataset.json says, found more")
-        if number % stride == 0:
-            row = number // stride
-            rgb[row], classes[row] = targets.rgb, targets.classes
-            distance[row] = straight_distance(targets.depth, camera)
-            log_exposure[row], direction[row] = np.log(targets.exposure), targets.lumen_direction
-            visible[row] = targets.lumen_visible
-            patients.append(targets.patient)
-        number += 1
-        targets = next(decoded, None)
-    if number != count:
-        raise InputError(f"{folder}: {split}: expected {count} frames as dataset.json says, found {number}")
     return Frames(camera, rgb, log_exposure, classes, distance, direction, visible, tuple(patients))
 
 
-def _decode(index: DatasetIndex, folder: Path, split: str, paths: list[Path], threads: int) -> Iterator[Targets]:
-    """Decode shard by shard, so that the undecoded bytes of one shard at most are in memory."""
-    allowed = set(index.splits.get(split, ()))
+def _first_camera(paths: Sequence[Path]) -> Camera:
+    for path in paths:
+        for sample in read_shard(path):
+            return sample_targets(sample).camera
+    raise InputError(f"{paths[0]}: expected frames as dataset.json says, found none")
 
-    def decode(sample: Sample) -> Targets:
-        targets = sample_targets(sample)
-        if targets.patient not in allowed:
-            raise InputError(f"{sample.where}: expected a patient of split {split!r}, found {targets.patient!r}")
-        return targets
 
-    with ThreadPoolExecutor(threads) as pool:
-        for path in paths:
-            yield from pool.map(decode, read_shard(path))
+def _checked(frames: Iterable[Targets], path: Path, count: int) -> Iterator[Targets]:
+    """Pass the frames of a shard on, no more and no fewer than the data set says.
+
+    Raises:
+        InputError: There are more or fewer.
+    """
+    found = 0
+    for frame in frames:
+        found += 1
+        if found <= count:
+            yield frame
+    if found != count:
+        raise InputError(f"{path}: expected {count} frames as dataset.json says, found {found}")
 
 
 def balanced_order(with_polyp: Bool[np.ndarray, "n"], share: float, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ import json
 import math
 import time
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -116,14 +117,16 @@ def train(options: TrainOptions) -> list[Figure]:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
     with Progress(*columns, console=Console(stderr=True), disable=options.quiet) as bar:
         # Data: both splits in memory, as bytes.
-        reading = bar.add_task("reading frames", total=None, note="")
-        frames = load_split(options.data, "train", threads=options.threads)
-        held_out = load_split(options.data, "validation", threads=options.threads)
+        shards = sum(len(index.shards.get(split, ())) for split in ("train", "validation"))
+        reading = bar.add_task("reading frames", total=shards, note="")
+        read = partial(bar.advance, reading)
+        frames = load_split(options.data, "train", threads=options.threads, advance=read)
+        held_out = load_split(options.data, "validation", threads=options.threads, advance=read)
         if held_out.camera != frames.camera:
             raise InputError(f"{options.data}: expected one camera, found {frames.camera} and {held_out.camera}")
         if len(frames) < options.batch:
             raise InputError(f"{options.data}: expected at least {options.batch} training frames, found {len(frames)}")
-        bar.update(reading, total=1, completed=1, note=f"{len(frames)} to train, {len(held_out)} to validate")
+        bar.update(reading, note=f"{len(frames)} to train, {len(held_out)} to validate")
         some_held_out = held_out.every(-(-len(held_out) // _VALIDATION_FRAMES))
         rays = ray_planes(frames.camera, device)
         with_polyp = frames.with_polyp
