@@ -102,16 +102,16 @@ class EndoscopyNet(nn.Module):
             x = decode(skip + functional.interpolate(lateral(x), scale_factor=2.0, mode="nearest"))
             heat = self.heat(x) if heat is None else heat  # (B, 1, h/8, w/8)
         maps = functional.pixel_shuffle(self.pixels(x), 2).float()  # (B, 6, h, w)
-        direction, visible = self._ahead(heat, pooled, coarse_rays)
+        direction, visible = self._ahead(heat, pooled, rays)
         log_distance = maps[:, -2] + _TYPICAL_LOG_DISTANCE
         return Outputs(maps[:, : len(CLASSES)], log_distance, maps[:, -1].clamp(-6, 2) - 1, direction, visible)
 
-    def _ahead(self, heat: Tensor | None, pooled: Tensor, coarse_rays: Tensor) -> tuple[Tensor, Tensor]:
+    def _ahead(self, heat: Tensor | None, pooled: Tensor, rays: Tensor) -> tuple[Tensor, Tensor]:
         """Add the mean ray under a heat map, right when the way is seen, and what the frame says when it is not."""
         assert heat is not None
-        rays = functional.avg_pool2d(coarse_rays, 4).flatten(2)  # (B, 3, n)
+        coarse = functional.avg_pool2d(rays, 8).flatten(1).float()  # (3, n)
         share = heat.flatten(1).float().softmax(dim=1)  # (B, n)
-        seen = torch.einsum("bn,bcn->bc", share, rays.float())
+        seen = share @ coarse.T
         frame = self.frame(torch.cat([pooled, seen.to(pooled.dtype)], dim=1)).float()
         return functional.normalize(seen + frame[:, :3], dim=1, eps=1e-6), frame[:, 3]
 
