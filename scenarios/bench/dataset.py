@@ -7,7 +7,6 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from assets.transforms import unit
-from scenarios.bench.run import BenchOptions
 from scenarios.bench.stopwatch import stopwatch
 from scenarios.figures import Figure
 from sim.camera import Camera
@@ -18,14 +17,18 @@ SIZES = (128, 512)  # px
 _FRAMES = 50  # in the shard that is written and read
 
 
-def measure(options: BenchOptions) -> list[Figure]:
-    """Measure on made-up frames that compress about as well as rendered ones: smooth, with noise in the colours."""
+def bench_dataset(*, seconds: float) -> list[Figure]:
+    """Measure on made-up frames that compress about as well as rendered ones: smooth, with noise in the colours.
+
+    Args:
+        seconds: Time for each single measurement.
+    """
     figures = []
     for size in SIZES:
         frame = smooth_frame(size, np.random.default_rng(0))
         sample = encode(frame, {}, key="a")
-        encoding = stopwatch(lambda frame=frame: encode(frame, {}, key="a"), seconds=options.seconds)  # type: ignore[misc]
-        decoding = stopwatch(sample.frame, seconds=options.seconds)
+        encoding = stopwatch(lambda frame=frame: encode(frame, {}, key="a"), seconds=seconds)  # type: ignore[misc]
+        decoding = stopwatch(sample.frame, seconds=seconds)
         for name, timing in (("encode", encoding), ("decode", decoding)):
             figures.append(
                 Figure(
@@ -42,8 +45,8 @@ def measure(options: BenchOptions) -> list[Figure]:
     samples = [encode(smooth_frame(128, np.random.default_rng(i)), {}, key=f"{i:06d}") for i in range(_FRAMES)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.tar"
-        writing = stopwatch(lambda: write_shard(path, samples), seconds=options.seconds)
-        reading = stopwatch(lambda: sum(1 for _ in read_shard(path)), seconds=options.seconds)
+        writing = stopwatch(lambda: write_shard(path, samples), seconds=seconds)
+        reading = stopwatch(lambda: sum(1 for _ in read_shard(path)), seconds=seconds)
     for name, timing in (("write", writing), ("read", reading)):
         how = f"a shard of {_FRAMES} encoded frames of 128 x 128 px, with checksum and flush to disk when written"
         figures.append(

@@ -1,7 +1,9 @@
-"""`trocar bench`: run the benchmarks that are asked for; each is a file here with `measure(options)`."""
+"""`trocar bench`: run the benchmarks that are asked for; each is a file here."""
 
-import importlib
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import tyro
@@ -10,27 +12,29 @@ from assets.errors import InputError
 from scenarios.figures import Figure
 from scenarios.progress import progress
 
-BENCHES = ("dataset",)
-"""Files of this folder, in the order in which `all` runs them."""
-
 
 @dataclass(frozen=True)
 class BenchOptions:
     """Measure speed on this machine; what is compared is measured in one run."""
 
-    what: tyro.conf.Positional[Literal["dataset", "all"]]
+    what: tyro.conf.Positional[Literal["render", "dataset", "all"]]
     """Which benchmark."""
     seconds: float = 2.0
-    """Time for each single measurement."""
+    """Time for each single measurement of the data set."""
+    rounds: int = 15
+    """Measurements of each renderer, interleaved."""
+    seed: int = 0
+    """Of the colon that is rendered."""
     threads: int = 2
     """Threads of the CPU."""
     device: str = "cpu"
     """Where to compute: cpu, or a CUDA device such as cuda:0."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.seconds < float("inf") or self.threads < 1:
+        if not 0 < self.seconds < float("inf") or self.threads < 1 or self.rounds < 1:
             raise InputError(
-                f"bench: expected seconds above 0 and at least 1 thread, found {self.seconds} and {self.threads}"
+                f"bench: expected seconds above 0 and threads and rounds of at least 1, "
+                f"found {self.seconds}, {self.threads} and {self.rounds}"
             )
 
 
@@ -40,10 +44,30 @@ def bench(options: BenchOptions) -> list[Figure]:
     Raises:
         InputError: The device is not there.
     """
-    names = BENCHES if options.what == "all" else (options.what,)
+    names = list(_BENCHES) if options.what == "all" else [options.what]
     figures: list[Figure] = []
     with progress("measuring", len(names)) as advance:
         for name in names:
-            figures += importlib.import_module(f"scenarios.bench.{name}").measure(options)
+            figures += _BENCHES[name](options)
             advance(note=name)
     return figures
+
+
+def _render(options: BenchOptions) -> list[Figure]:
+    from scenarios.bench.render import bench_render
+
+    with tempfile.TemporaryDirectory() as folder:
+        found = bench_render(
+            Path(folder), seed=options.seed, rounds=options.rounds, threads=options.threads, device=options.device
+        )
+    return [Figure(**one) for one in found]
+
+
+def _dataset(options: BenchOptions) -> list[Figure]:
+    from scenarios.bench.dataset import bench_dataset
+
+    return bench_dataset(seconds=options.seconds)
+
+
+_BENCHES: dict[str, Callable[[BenchOptions], list[Figure]]] = {"render": _render, "dataset": _dataset}
+# In the order in which `all` runs them. Each imports what it needs when it is called: their dependencies are heavy.
