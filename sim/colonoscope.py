@@ -42,6 +42,10 @@ class ScopeDevice:
     shaft_rigidity: float = 0.02
     """Flexural rigidity of the insertion tube [N m^2]; 160 to 300 N cm^2 was measured by Wehrmeyer, Barthel, Roth and
     Saifuddin, Colonoscope flexural rigidity measurement, Medical & Biological Engineering & Computing 36, 1998."""
+    passive_length: float = 0.10
+    """Of the softer part behind the bending section [m]."""
+    passive_rigidity: float = 0.008
+    """Flexural rigidity of that part [N m^2]: half of the shaft's, as the passive bending of the 190 series (Olympus)."""
     bending_rigidity: float = 0.1
     """Of the bending section held by its wires [N m^2]; estimated: a tip force of 5 to 8 N yields some 35 degrees."""
     axial_rigidity: float = 2.0e4
@@ -157,6 +161,8 @@ class Colonoscope:
         self._grid = wp.array(wall.values, dtype=wp.float32, device="cpu", copy=False)
         rigid = 20 * self.device.bending_rigidity
         rigidity = np.full(count, self.device.shaft_rigidity)
+        soft = round(self.device.passive_length / self.device.spacing)
+        rigidity[: self._rod.bend_last + 1 + soft] = self.device.passive_rigidity
         rigidity[: self._rod.bend_last + 1] = self.device.bending_rigidity
         rigidity[0] = rigid
         radius = np.full(count, self.device.tube_radius)
@@ -168,8 +174,8 @@ class Colonoscope:
         self._nodes = np.zeros((count, 3))
         self._drive = np.zeros(5)
         self._gap = np.zeros(count)
-        self._tip = np.zeros((1, 3))
-        vectors = [wp.zeros(count, dtype=wp.vec3d, device="cpu") for _ in range(2)]
+        self._frame = np.zeros((count, 3))
+        vectors = [wp.zeros(count, dtype=wp.vec3d, device="cpu") for _ in range(4)]
         blocks = [wp.zeros(count, dtype=wp.mat33d, device="cpu") for _ in range(3)]
         self._launch_inputs = [
             self._rod,
@@ -180,10 +186,11 @@ class Colonoscope:
             wp.array(self._nodes, dtype=wp.vec3d, device="cpu", copy=False),
             vectors[0],
             *blocks,
-            vectors[1],
+            *vectors[1:],
+            wp.zeros(2 * count, dtype=wp.vec4d, device="cpu"),
             _doubles(self._drive),
             _doubles(self._gap),
-            wp.array(self._tip, dtype=wp.vec3d, device="cpu", copy=False),
+            wp.array(self._frame, dtype=wp.vec3d, device="cpu", copy=False),
         ]
         self.state = self.reset()
 
@@ -200,7 +207,8 @@ class Colonoscope:
         rod.contact_ramp = 6.0e-4
         rod.friction = self.friction
         rod.stick_length = 5.0e-5
-        rod.damping = 0.05 / (CONTROL_STEP / substeps)
+        rod.drag_along = 0.03 / (CONTROL_STEP / substeps)
+        rod.drag_across = 2.0 / (CONTROL_STEP / substeps)
         rod.weight = wp.vec3d(0.0, -9.81 * device.density * device.spacing, 0.0)
         rod.nose = device.nose
         rod.entrance = wp.vec3d(*self._orifice.centre)
@@ -212,8 +220,8 @@ class Colonoscope:
         rod.bend_first = 1
         rod.bend_last = round(device.bending_length / device.spacing)
         rod.substeps = substeps
-        rod.iterations = 8
-        rod.tolerance = 1.0e-5
+        rod.iterations = 10
+        rod.tolerance = 1.0e-4
         rod.longest_move = 0.002
         rod.grid_origin = wp.vec3d(*self._wall.origin)
         rod.grid_spacing = self._wall.spacing
@@ -269,7 +277,7 @@ class Colonoscope:
     def _read(self, commanded: float, made: float) -> ScopeState:
         driven = int(self._drive[3])
         forward = unit(self._nodes[0] - self._nodes[1])
-        right = unit(self._tip[0] - forward * (self._tip[0] @ forward))
+        right = unit(self._frame[0] - forward * (self._frame[0] @ forward))
         rotation = np.stack([right, np.cross(forward, right), forward], axis=1)
         touching = self._gap[:driven] < self._rod.contact_margin
         tip_gap = float(self._gap[:2].min())

@@ -14,7 +14,7 @@ the tip within one iteration, and the force in the rod is right.
 
 import warp as wp
 
-from sim.wall_kernels import sample_distance
+from sim.wall_kernels import rough_distance, smooth_distance
 
 
 @wp.struct
@@ -28,7 +28,8 @@ class Rod:
     contact_ramp: wp.float64
     friction: wp.float64
     stick_length: wp.float64
-    damping: wp.float64
+    drag_along: wp.float64
+    drag_across: wp.float64
     weight: wp.vec3d
     nose: wp.float64
     entrance: wp.vec3d
@@ -75,16 +76,17 @@ def transport(x: wp.vec3d, a: wp.vec3d, b: wp.vec3d) -> wp.vec3d:
 
 
 @wp.func
-def wall(rod: Rod, grid: wp.array3d[wp.float32], point: wp.vec3d) -> wp.vec4d:
-    """Return the unit direction away from the wall (x, y, z) and the distance to it (w)."""
+def wall(rod: Rod, grid: wp.array3d[wp.float32], point: wp.vec3d, near: wp.float64) -> wp.vec4d:
+    """Return the gradient of the distance to the wall (x, y, z) and the distance (w), exact where it is below `near`."""
     local = point - rod.grid_origin
-    sampled = sample_distance(
-        grid, rod.grid_spacing, wp.vec3f(wp.float32(local[0]), wp.float32(local[1]), wp.float32(local[2]))
-    )
-    gradient = wp.vec3d(wp.float64(sampled[0]), wp.float64(sampled[1]), wp.float64(sampled[2]))
-    length = wp.length(gradient)
-    gradient = gradient / wp.max(length, wp.float64(1.0e-3))
-    return wp.vec4d(gradient[0], gradient[1], gradient[2], wp.float64(sampled[3]))
+    p = wp.vec3f(wp.float32(local[0]), wp.float32(local[1]), wp.float32(local[2]))
+    rough = wp.float64(rough_distance(grid, rod.grid_spacing, p))
+    zero = wp.float64(0.0)
+    found = wp.vec4d(zero, zero, zero, rough)
+    if rough < near + wp.float64(2.0) * wp.float64(rod.grid_spacing):
+        smooth = smooth_distance(grid, rod.grid_spacing, p)
+        found = wp.vec4d(wp.float64(smooth[0]), wp.float64(smooth[1]), wp.float64(smooth[2]), wp.float64(smooth[3]))
+    return found
 
 
 @wp.func
@@ -99,6 +101,17 @@ def contact_force(rod: Rod, gap: wp.float64) -> wp.float64:
 
 
 @wp.func
+def contact_energy(rod: Rod, gap: wp.float64) -> wp.float64:
+    """Return the energy that belongs to `contact_force`."""
+    depth = wp.max(rod.contact_margin - gap, wp.float64(0.0))
+    ramp = rod.contact_ramp
+    energy = depth * depth * depth / (wp.float64(6.0) * ramp)
+    if depth > ramp:
+        energy = (depth * depth - depth * ramp + ramp * ramp / wp.float64(3.0)) / wp.float64(2.0)
+    return rod.contact_stiffness * energy
+
+
+@wp.func
 def contact_slope(rod: Rod, gap: wp.float64) -> wp.float64:
     """Return the stiffness that belongs to `contact_force`."""
     return rod.contact_stiffness * wp.clamp(
@@ -107,25 +120,67 @@ def contact_slope(rod: Rod, gap: wp.float64) -> wp.float64:
 
 
 @wp.func
+def carry_frame(rod: Rod, driven: wp.int32, roll: wp.float64, x: wp.array[wp.vec3d], frame: wp.array[wp.vec3d]) -> None:
+    """Carry x of the material frame from the hand to the tip; `frame[i]` is that of the segment behind node i."""
+    behind = rod.axis
+    frame_x = rotation(rod.axis, roll) * rod.across
+    for step in range(driven):
+        i = driven - step
+        frame[i] = frame_x
+        ahead = wp.normalize(x[i - 1] - x[i])
+        frame_x = transport(frame_x, behind, ahead)
+        behind = ahead
+    frame[0] = frame_x
+
+
+@wp.func
+def rest_rotation(
+    rod: Rod,
+    i: wp.int32,
+    bend_up: wp.float64,
+    bend_right: wp.float64,
+    start: wp.array[wp.vec3d],
+    frame: wp.array[wp.vec3d],
+    behind: wp.vec3d,
+) -> wp.mat33d:
+    """Return the rotation that the wires ask for at a node of the bending section.
+
+    The material frame is that of the start of the substep, carried along with the segment behind.
+    """
+    joints = wp.float64(rod.bend_last - rod.bend_first + 1)
+    bend = wp.sqrt(bend_up * bend_up + bend_right * bend_right)
+    frame_x = transport(frame[i], wp.normalize(start[i] - start[i + 1]), behind)
+    frame_y = wp.cross(behind, frame_x)
+    # Right is +x and up is -y of the frame, which has the camera's axes.
+    toward = (bend_right * frame_x - bend_up * frame_y) / bend
+    return rotation(wp.cross(behind, toward), bend / joints)
+
+
+@wp.func
+def is_bent(rod: Rod, i: wp.int32, bend_up: wp.float64, bend_right: wp.float64) -> wp.bool:
+    """Say whether the wires bend the rod at this node."""
+    bend = bend_up * bend_up + bend_right * bend_right
+    return i >= rod.bend_first and i <= rod.bend_last and bend > wp.float64(1.0e-12)
+
+
+@wp.func
 def add_bending(
     rod: Rod,
     driven: wp.int32,
     bend_up: wp.float64,
     bend_right: wp.float64,
-    roll: wp.float64,
+    start: wp.array[wp.vec3d],
+    frame: wp.array[wp.vec3d],
     x: wp.array[wp.vec3d],
     stiffness: wp.array[wp.float64],
     diagonal: wp.array[wp.mat33d],
     upper: wp.array[wp.mat33d],
     second: wp.array[wp.mat33d],
     force: wp.array[wp.vec3d],
-) -> wp.vec3d:
-    """Add the bending forces and their Gauss-Newton matrix; return x of the material frame at the tip."""
+) -> None:
+    """Add the bending forces and their Gauss-Newton matrix."""
     one = wp.float64(1.0)
     behind = rod.axis
-    frame_x = rotation(rod.axis, roll) * rod.across
-    joints = wp.float64(rod.bend_last - rod.bend_first + 1)
-    bend = wp.sqrt(bend_up * bend_up + bend_right * bend_right)
     for step in range(driven):
         i = driven - step  # from the base to the tip
         ahead_length = wp.length(x[i - 1] - x[i])
@@ -133,11 +188,8 @@ def add_bending(
         k = stiffness[i] / rod.spacing
         h = k / (rod.spacing * rod.spacing)
         rest = behind
-        if i >= rod.bend_first and i <= rod.bend_last and bend > wp.float64(1.0e-6):
-            frame_y = wp.cross(behind, frame_x)
-            # Right is +x and up is -y of the frame, which has the camera's axes.
-            toward = (bend_right * frame_x - bend_up * frame_y) / bend
-            turn = rotation(wp.cross(behind, toward), bend / joints)
+        if is_bent(rod, i, bend_up, bend_right):
+            turn = rest_rotation(rod, i, bend_up, bend_right, start, frame, behind)
             rest = turn * behind
             both = identity(one) + turn
             diagonal[i - 1] = diagonal[i - 1] + identity(h)
@@ -169,15 +221,37 @@ def add_bending(
             pair = wp.cross(couple, behind) / behind_length
             force[i] = force[i] + pair
             force[i + 1] = force[i + 1] - pair
-        frame_x = transport(frame_x, behind, ahead)
         behind = ahead
-    return frame_x
+
+
+@wp.func
+def add_drag(
+    rod: Rod,
+    driven: wp.int32,
+    start: wp.array[wp.vec3d],
+    x: wp.array[wp.vec3d],
+    diagonal: wp.array[wp.mat33d],
+    upper: wp.array[wp.mat33d],
+    second: wp.array[wp.mat33d],
+    force: wp.array[wp.vec3d],
+) -> None:
+    """Start the system with the weight and with the viscous drag over the substep."""
+    for i in range(driven + 1):
+        along = rod.axis
+        if i < driven:
+            along = wp.normalize(start[i] - start[i + 1])
+        drag = identity(rod.drag_across) + (rod.drag_along - rod.drag_across) * outer(along, along)
+        diagonal[i] = drag
+        upper[i] = wp.mat33d()
+        second[i] = wp.mat33d()
+        force[i] = rod.weight - drag * (x[i] - start[i])
 
 
 @wp.func
 def add_stretch(
     rod: Rod,
     driven: wp.int32,
+    most_push: wp.float64,
     x: wp.array[wp.vec3d],
     diagonal: wp.array[wp.mat33d],
     upper: wp.array[wp.mat33d],
@@ -190,7 +264,9 @@ def add_stretch(
         along = edge / length
         tension = rod.stretch_stiffness * (length - rod.spacing)
         k = outer(along, along)
-        h = rod.stretch_stiffness * k + (wp.max(tension, wp.float64(0.0)) / length) * (identity(wp.float64(1.0)) - k)
+        # The tension's own stiffness across; negative under a push, as far as the drag keeps the sum positive.
+        across = wp.max(tension, -most_push) / length
+        h = rod.stretch_stiffness * k + across * (identity(wp.float64(1.0)) - k)
         force[i] = force[i] - tension * along
         force[i + 1] = force[i + 1] + tension * along
         diagonal[i] = diagonal[i] + h
@@ -205,12 +281,16 @@ def add_contact(
     grid: wp.array3d[wp.float32],
     radius: wp.array[wp.float64],
     start: wp.array[wp.vec3d],
+    pressed: wp.array[wp.vec4d],
     x: wp.array[wp.vec3d],
     diagonal: wp.array[wp.mat33d],
     upper: wp.array[wp.mat33d],
     force: wp.array[wp.vec3d],
 ) -> None:
-    """Add wall contact and friction at every node and every middle of a segment inside the patient."""
+    """Add wall contact and friction at every node and every middle of a segment inside the patient.
+
+    Writes for each sample the normal (x, y, z) and the limit of friction (w) into `pressed`.
+    """
     half = wp.float64(0.5)
     for sample in range(2 * driven):
         i = sample // 2
@@ -219,12 +299,14 @@ def add_contact(
             share = half
         rest = wp.float64(1.0) - share
         point = share * x[i] + rest * x[i + 1]
+        pressed[sample] = wp.vec4d()
         if wp.dot(point - rod.entrance, rod.axis) > wp.float64(0.0):
-            found = wall(rod, grid, point)
+            found = wall(rod, grid, point, radius[i] + rod.contact_margin)
             gap = found[3] - radius[i]
             push = contact_force(rod, gap)
             if push > wp.float64(0.0):
-                normal = wp.vec3d(found[0], found[1], found[2])
+                gradient = wp.vec3d(found[0], found[1], found[2])
+                normal = wp.normalize(gradient)
                 moved = point - (share * start[i] + rest * start[i + 1])
                 slide = moved - normal * wp.dot(moved, normal)
                 length = wp.length(slide)
@@ -233,8 +315,9 @@ def add_contact(
                 if length < rod.stick_length:
                     grip = grip * (wp.float64(2.0) - length / rod.stick_length)
                 nn = outer(normal, normal)
-                f = push * normal - grip * slide
-                h = contact_slope(rod, gap) * nn + grip * (identity(wp.float64(1.0)) - nn)
+                pressed[sample] = wp.vec4d(normal[0], normal[1], normal[2], rod.friction * push)
+                f = push * gradient - grip * slide
+                h = contact_slope(rod, gap) * outer(gradient, gradient) + grip * (identity(wp.float64(1.0)) - nn)
                 force[i] = force[i] + share * f
                 diagonal[i] = diagonal[i] + (share * share) * h
                 if sample % 2 == 1:
@@ -268,6 +351,75 @@ def add_drive(
 
 
 @wp.func
+def energy(
+    rod: Rod,
+    driven: wp.int32,
+    bend_up: wp.float64,
+    bend_right: wp.float64,
+    hand: wp.float64,
+    grid: wp.array3d[wp.float32],
+    radius: wp.array[wp.float64],
+    stiffness: wp.array[wp.float64],
+    start: wp.array[wp.vec3d],
+    frame: wp.array[wp.vec3d],
+    pressed: wp.array[wp.vec4d],
+    x: wp.array[wp.vec3d],
+) -> wp.float64:
+    """Return what a Newton step must lower: the potential of all forces, friction and drag over the substep included."""
+    half = wp.float64(0.5)
+    one = wp.float64(1.0)
+    offset = x[driven] - rod.entrance
+    along = wp.dot(offset, rod.axis)
+    aside = offset - rod.axis * along
+    stretch = hand - (rod.nose + wp.float64(driven) * rod.spacing + along)
+    free = wp.clamp(stretch, -rod.pull_limit / rod.hand_stiffness, rod.push_limit / rod.hand_stiffness)
+    total = rod.hand_stiffness * (half * free * free + free * (stretch - free))
+    total = total + half * rod.stretch_stiffness * wp.dot(aside, aside)
+    behind = rod.axis
+    for step in range(driven):
+        i = driven - step
+        edge = x[i - 1] - x[i]
+        length = wp.length(edge)
+        ahead = edge / length
+        total = total + half * rod.stretch_stiffness * (length - rod.spacing) * (length - rod.spacing)
+        rest = behind
+        if is_bent(rod, i, bend_up, bend_right):
+            rest = rest_rotation(rod, i, bend_up, bend_right, start, frame, behind) * behind
+        # |a - b|^2 / 2 = 1 - a.b keeps the digits where the two are nearly equal.
+        gap = ahead - rest
+        total = total + half * stiffness[i] / rod.spacing * wp.dot(gap, gap)
+        behind = ahead
+    for i in range(driven + 1):
+        axis = rod.axis
+        if i < driven:
+            axis = wp.normalize(start[i] - start[i + 1])
+        moved = x[i] - start[i]
+        forward = wp.dot(moved, axis)
+        total = total + half * rod.drag_across * wp.dot(moved, moved)
+        total = total + half * (rod.drag_along - rod.drag_across) * forward * forward - wp.dot(rod.weight, moved)
+    for sample in range(2 * driven):
+        i = sample // 2
+        share = one
+        if sample % 2 == 1:
+            share = half
+        point = share * x[i] + (one - share) * x[i + 1]
+        if wp.dot(point - rod.entrance, rod.axis) > wp.float64(0.0):
+            found = wall(rod, grid, point, radius[i] + rod.contact_margin)
+            total = total + contact_energy(rod, found[3] - radius[i])
+            hold = pressed[sample]
+            if hold[3] > wp.float64(0.0):
+                normal = wp.vec3d(hold[0], hold[1], hold[2])
+                moved = point - (share * start[i] + (one - share) * start[i + 1])
+                slide = wp.length(moved - normal * wp.dot(moved, normal))
+                stick = rod.stick_length
+                work = slide - stick / wp.float64(3.0)
+                if slide < stick:
+                    work = slide * slide / stick - slide * slide * slide / (wp.float64(3.0) * stick * stick)
+                total = total + hold[3] * work
+    return total
+
+
+@wp.func
 def solve(
     driven: wp.int32,
     diagonal: wp.array[wp.mat33d],
@@ -275,31 +427,34 @@ def solve(
     second: wp.array[wp.mat33d],
     force: wp.array[wp.vec3d],
 ) -> None:
-    """Solve the symmetric block pentadiagonal system in place; the solution replaces `force`."""
-    for i in range(driven + 1):
-        inverse = wp.inverse(diagonal[i])
+    """Solve the symmetric block pentadiagonal system in place; the solution replaces `force`.
+
+    Elimination goes from the held base to the free tip, and each pivot is made symmetric: the other way round the
+    stiffness of a free beam cancels, and rounding errors grow about twofold a node.
+    """
+    half = wp.float64(0.5)
+    for step in range(driven + 1):
+        i = driven - step
+        inverse = wp.inverse(half * (diagonal[i] + wp.transpose(diagonal[i])))
         b = force[i]
-        if i < driven:
-            u = upper[i]
-            s = second[i]
-            u_scaled = inverse * u
-            s_scaled = inverse * s
-            u_transposed = wp.transpose(u)
-            diagonal[i + 1] = diagonal[i + 1] - u_transposed * u_scaled
-            force[i + 1] = force[i + 1] - wp.transpose(u_scaled) * b
-            if i + 2 <= driven:
-                s_transposed = wp.transpose(s)
-                upper[i + 1] = upper[i + 1] - u_transposed * s_scaled
-                diagonal[i + 2] = diagonal[i + 2] - s_transposed * s_scaled
-                force[i + 2] = force[i + 2] - wp.transpose(s_scaled) * b
-            upper[i] = u_scaled
-            second[i] = s_scaled
+        if i > 0:
+            u = upper[i - 1]
+            u_scaled = inverse * wp.transpose(u)
+            diagonal[i - 1] = diagonal[i - 1] - u * u_scaled
+            force[i - 1] = force[i - 1] - wp.transpose(u_scaled) * b
+            if i > 1:
+                s = second[i - 2]
+                s_scaled = inverse * wp.transpose(s)
+                upper[i - 2] = upper[i - 2] - s * u_scaled
+                diagonal[i - 2] = diagonal[i - 2] - s * s_scaled
+                force[i - 2] = force[i - 2] - wp.transpose(s_scaled) * b
+                second[i - 2] = s_scaled
+            upper[i - 1] = u_scaled
         force[i] = inverse * b
-    for step in range(driven):
-        i = driven - 1 - step
-        solved = force[i] - upper[i] * force[i + 1]
-        if i + 2 <= driven:
-            solved = solved - second[i] * force[i + 2]
+    for i in range(1, driven + 1):
+        solved = force[i] - upper[i - 1] * force[i - 1]
+        if i > 1:
+            solved = solved - second[i - 2] * force[i - 2]
         force[i] = solved
 
 
@@ -331,9 +486,12 @@ def advance_rod(
     upper: wp.array[wp.mat33d],
     second: wp.array[wp.mat33d],
     force: wp.array[wp.vec3d],
+    gradient: wp.array[wp.vec3d],
+    before: wp.array[wp.vec3d],
+    pressed: wp.array[wp.vec4d],
     drive: wp.array[wp.float64],
     gap: wp.array[wp.float64],
-    tip: wp.array[wp.vec3d],
+    frame: wp.array[wp.vec3d],
 ) -> None:
     """Move the rod through one control step.
 
@@ -348,10 +506,13 @@ def advance_rod(
         diagonal: Work space.
         upper: Work space.
         second: Work space.
-        force: Work space; the last Newton step [m] on return.
+        force: Work space.
+        gradient: Work space.
+        before: Work space.
+        pressed: Work space, two for each node.
         drive: Hand [m], insertion [m], axial push at the entrance [N], index of the driven node, Newton iterations.
         gap: Distance of each node's surface to the wall [m], negative in it; written.
-        tip: x of the material frame at the tip; written.
+        frame: x of the material frame of the segment behind each node, and at 0 of the tip; written.
     """
     count = x.shape[0]
     driven = wp.int32(drive[3])
@@ -367,28 +528,63 @@ def advance_rod(
         roll = command[5] + share * (command[6] - command[5])
         for i in range(driven + 1):
             start[i] = x[i]
+        carry_frame(rod, driven, roll, x, frame)
         moved = wp.float64(1.0)
+        most_push = rod.push_limit
         for _iteration in range(rod.iterations):
             if moved > rod.tolerance:
                 total = total + 1
-                for i in range(driven + 1):
-                    diagonal[i] = identity(rod.damping)
-                    upper[i] = wp.mat33d()
-                    second[i] = wp.mat33d()
-                    force[i] = rod.weight - rod.damping * (x[i] - start[i])
-                tip[0] = add_bending(
-                    rod, driven, bend_up, bend_right, roll, x, stiffness, diagonal, upper, second, force
+                add_drag(rod, driven, start, x, diagonal, upper, second, force)
+                add_bending(
+                    rod, driven, bend_up, bend_right, start, frame, x, stiffness, diagonal, upper, second, force
                 )
-                add_stretch(rod, driven, x, diagonal, upper, force)
-                add_contact(rod, driven, grid, radius, start, x, diagonal, upper, force)
+                add_stretch(rod, driven, most_push, x, diagonal, upper, force)
+                add_contact(rod, driven, grid, radius, start, pressed, x, diagonal, upper, force)
                 add_drive(rod, driven, hand, x, diagonal, force)
+                slope = wp.float64(0.0)
+                for i in range(driven + 1):
+                    before[i] = x[i]
+                    gradient[i] = force[i]
                 solve(driven, diagonal, upper, second, force)
-                moved = wp.float64(0.0)
+                longest = wp.float64(0.0)
                 for i in range(driven + 1):
-                    moved = wp.max(moved, wp.length(force[i]))
-                scale = wp.min(wp.float64(1.0), rod.longest_move / wp.max(moved, wp.float64(1.0e-12)))
-                for i in range(driven + 1):
-                    x[i] = x[i] + scale * force[i]
+                    slope = slope + wp.dot(gradient[i], force[i])
+                    longest = wp.max(longest, wp.length(force[i]))
+                scale = wp.min(wp.float64(1.0), rod.longest_move / wp.max(longest, wp.float64(1.0e-12)))
+                moved = scale * longest
+                if slope <= wp.float64(0.0):
+                    most_push = wp.float64(0.0)  # not downhill: drop the negative part of the matrix and try again
+                elif moved > rod.tolerance:
+                    now = energy(
+                        rod, driven, bend_up, bend_right, hand, grid, radius, stiffness, start, frame, pressed, x
+                    )
+                    lower = wp.bool(False)
+                    for _halving in range(5):
+                        if not lower:
+                            for i in range(driven + 1):
+                                x[i] = before[i] + scale * force[i]
+                            then = energy(
+                                rod,
+                                driven,
+                                bend_up,
+                                bend_right,
+                                hand,
+                                grid,
+                                radius,
+                                stiffness,
+                                start,
+                                frame,
+                                pressed,
+                                x,
+                            )
+                            lower = then <= now - wp.float64(1.0e-4) * scale * slope
+                            if not lower:
+                                scale = scale * wp.float64(0.5)
+                                most_push = wp.float64(0.0)
+                    moved = scale * longest
+                else:
+                    for i in range(driven + 1):
+                        x[i] = before[i] + scale * force[i]
         reached = rod.nose + wp.float64(driven) * rod.spacing + wp.dot(x[driven] - rod.entrance, rod.axis)
         # Beyond the limit of its force the hand slips on the shaft.
         hand = wp.clamp(
@@ -401,8 +597,8 @@ def advance_rod(
     drive[2] = push
     drive[3] = wp.float64(driven)
     drive[4] = wp.float64(total)
+    carry_frame(rod, driven, command[6], x, frame)
     for i in range(count):
         gap[i] = wp.float64(1.0)
         if wp.dot(x[i] - rod.entrance, rod.axis) > wp.float64(0.0):
-            found = wall(rod, grid, x[i])
-            gap[i] = found[3] - radius[i]
+            gap[i] = wall(rod, grid, x[i], radius[i] + rod.contact_margin)[3] - radius[i]

@@ -34,11 +34,41 @@ def corner(grid: wp.array3d[wp.float32], i: wp.int32, j: wp.int32, k: wp.int32) 
 
 
 @wp.func
-def sample_distance(grid: wp.array3d[wp.float32], spacing: wp.float32, local: wp.vec3f) -> wp.vec4f:
-    """Interpolate trilinearly at `local`, the position relative to the grid's first node [m].
+def spline(t: wp.float32) -> wp.vec4f:
+    """Return the weights of the four nodes about a place, `t` of a cell past the second, by the cubic B-spline."""
+    one = wp.float32(1.0)
+    r = one - t
+    six = wp.float32(6.0)
+    return wp.vec4f(
+        r * r * r / six,
+        (wp.float32(4.0) - six * t * t + wp.float32(3.0) * t * t * t) / six,
+        (wp.float32(4.0) - six * r * r + wp.float32(3.0) * r * r * r) / six,
+        t * t * t / six,
+    )
+
+
+@wp.func
+def spline_slope(t: wp.float32) -> wp.vec4f:
+    """Return the derivatives of `spline`."""
+    r = wp.float32(1.0) - t
+    half = wp.float32(0.5)
+    return wp.vec4f(
+        -half * r * r,
+        wp.float32(1.5) * t * t - wp.float32(2.0) * t,
+        wp.float32(2.0) * r - wp.float32(1.5) * r * r,
+        half * t * t,
+    )
+
+
+@wp.func
+def smooth_distance(grid: wp.array3d[wp.float32], spacing: wp.float32, local: wp.vec3f) -> wp.vec4f:
+    """Sample the distance at `local`, the position relative to the grid's first node [m], by cubic B-splines.
+
+    It is smooth up to its second derivative, as Newton's method needs, and some tenths of a millimetre rounder than
+    the trilinear value at the edge of a fold.
 
     Returns:
-        The gradient (x, y, z; not normalised) and the distance [m] (w).
+        The gradient (x, y, z) and the distance [m] (w).
     """
     s = local / spacing
     i = wp.int32(wp.floor(s[0]))
@@ -47,25 +77,30 @@ def sample_distance(grid: wp.array3d[wp.float32], spacing: wp.float32, local: wp
     u = s[0] - wp.float32(i)
     v = s[1] - wp.float32(j)
     w = s[2] - wp.float32(k)
-    c000 = corner(grid, i, j, k)
-    c001 = corner(grid, i, j, k + 1)
-    c010 = corner(grid, i, j + 1, k)
-    c011 = corner(grid, i, j + 1, k + 1)
-    c100 = corner(grid, i + 1, j, k)
-    c101 = corner(grid, i + 1, j, k + 1)
-    c110 = corner(grid, i + 1, j + 1, k)
-    c111 = corner(grid, i + 1, j + 1, k + 1)
-    c00 = c000 + (c001 - c000) * w
-    c01 = c010 + (c011 - c010) * w
-    c10 = c100 + (c101 - c100) * w
-    c11 = c110 + (c111 - c110) * w
-    c0 = c00 + (c01 - c00) * v
-    c1 = c10 + (c11 - c10) * v
-    along_y = (c01 - c00) + ((c11 - c10) - (c01 - c00)) * u
-    z00 = c001 - c000
-    z01 = c011 - c010
-    z10 = c101 - c100
-    z11 = c111 - c110
-    z0 = z00 + (z01 - z00) * v
-    z1 = z10 + (z11 - z10) * v
-    return wp.vec4f((c1 - c0) / spacing, along_y / spacing, (z0 + (z1 - z0) * u) / spacing, c0 + (c1 - c0) * u)
+    wx = spline(u)
+    wy = spline(v)
+    wz = spline(w)
+    dx = spline_slope(u)
+    dy = spline_slope(v)
+    dz = spline_slope(w)
+    found = wp.vec4f()
+    for a in range(4):
+        for b in range(4):
+            line = wp.vec4f(
+                corner(grid, i + a - 1, j + b - 1, k - 1),
+                corner(grid, i + a - 1, j + b - 1, k),
+                corner(grid, i + a - 1, j + b - 1, k + 1),
+                corner(grid, i + a - 1, j + b - 1, k + 2),
+            )
+            value = wp.dot(line, wz)
+            found = found + wp.vec4f(
+                dx[a] * wy[b] * value, wx[a] * dy[b] * value, wx[a] * wy[b] * wp.dot(line, dz), wx[a] * wy[b] * value
+            )
+    return wp.vec4f(found[0] / spacing, found[1] / spacing, found[2] / spacing, found[3])
+
+
+@wp.func
+def rough_distance(grid: wp.array3d[wp.float32], spacing: wp.float32, local: wp.vec3f) -> wp.float32:
+    """Return the distance [m] at the nearest node of the grid: within one and a half spacings of the true one."""
+    s = local / spacing
+    return corner(grid, wp.int32(wp.rint(s[0])), wp.int32(wp.rint(s[1])), wp.int32(wp.rint(s[2])))
