@@ -1,3 +1,4 @@
+import errno
 import json
 import tarfile
 from contextlib import suppress
@@ -142,6 +143,16 @@ def test_an_interrupted_shard_leaves_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         write_shard(tmp_path / "a.tar", interrupted())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_names_the_shard_and_leaves_nothing(tmp_path: Path) -> None:
+    def until_the_disk_is_full():
+        yield from samples(count=1)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match=r"No space left on device: '.*/a\.tar'"):
+        write_shard(tmp_path / "a.tar", until_the_disk_is_full())
     assert list(tmp_path.iterdir()) == []
 
 
