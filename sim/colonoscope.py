@@ -45,7 +45,7 @@ class ScopeDevice:
     passive_length: float = 0.10
     """Of the softer part behind the bending section [m]."""
     passive_rigidity: float = 0.008
-    """Flexural rigidity of that part [N m^2]: half of the shaft's, as the passive bending of the 190 series (Olympus)."""
+    """Flexural rigidity of that part [N m^2]: less than the shaft's, as in Olympus' passive bending."""
     bending_rigidity: float = 0.1
     """Of the bending section held by its wires [N m^2]; estimated: a tip force of 5 to 8 N yields some 35 degrees."""
     axial_rigidity: float = 2.0e4

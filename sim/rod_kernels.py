@@ -77,7 +77,7 @@ def transport(x: wp.vec3d, a: wp.vec3d, b: wp.vec3d) -> wp.vec3d:
 
 @wp.func
 def wall(rod: Rod, grid: wp.array3d[wp.float32], point: wp.vec3d, near: wp.float64) -> wp.vec4d:
-    """Return the gradient of the distance to the wall (x, y, z) and the distance (w), exact where it is below `near`."""
+    """Return the gradient of the distance to the wall (x, y, z) and the distance (w), exact below `near`."""
     local = point - rod.grid_origin
     p = wp.vec3f(wp.float32(local[0]), wp.float32(local[1]), wp.float32(local[2]))
     rough = wp.float64(rough_distance(grid, rod.grid_spacing, p))
@@ -365,7 +365,7 @@ def energy(
     pressed: wp.array[wp.vec4d],
     x: wp.array[wp.vec3d],
 ) -> wp.float64:
-    """Return what a Newton step must lower: the potential of all forces, friction and drag over the substep included."""
+    """Return what a Newton step must lower: the potential of all forces, with friction and drag over the substep."""
     half = wp.float64(0.5)
     one = wp.float64(1.0)
     offset = x[driven] - rod.entrance

@@ -1,5 +1,8 @@
 """Warp kernels of the wall distance: queries of the triangle mesh for building, trilinear sampling for use."""
 
+# mypy: disable-error-code="arg-type, call-overload, index, operator"
+# (Warp's stubs give its vectors no operators.)
+
 import warp as wp
 
 
