@@ -14,7 +14,7 @@ from assets.importers.organ_surfaces import Occupied, organ_surfaces
 from assets.labels import load_labels
 from assets.lumen.colon import Colon, ColonOptions, build_colon
 from assets.lumen.curves import tangents
-from assets.patient import Centreline, Orifice, Organ, Patient
+from assets.patient import Centreline, Organ, Orifice, Patient
 from assets.transforms import apply
 
 MIDLINE = ("sacrum", "vertebrae_S1", "vertebrae_L5", "vertebrae_L4", "vertebrae_L3", "vertebrae_L2", "urinary_bladder")

@@ -29,7 +29,8 @@ def read_landmarks(path: Path) -> dict[str, Float64[np.ndarray, "3"]]:
         points = np.array([[float(value) for value in point] for _, point in rows], np.float64).reshape(len(rows), 3)
     except (OSError, UnicodeDecodeError, ValueError, TypeError, KeyError, csv.Error) as error:
         raise InputError(
-            f"expected landmarks as name,x,y,z in RAS mm (.csv, or a .json object), found {' '.join(str(error).split())} in {path}"
+            "expected landmarks as name,x,y,z in RAS mm (.csv, or a .json object), "
+            f"found {' '.join(str(error).split())} in {path}"
         ) from None
     if not names or not np.isfinite(points).all():
         raise InputError(f"expected at least one landmark with finite coordinates, found none or NaN in {path}")

@@ -3,11 +3,10 @@
 import csv
 from collections.abc import Mapping
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 from xml.etree import ElementTree
 
 import numpy as np
-from typing_extensions import Literal
 
 from assets.errors import InputError
 from assets.labels import load_labels
@@ -113,7 +112,7 @@ def resolve_names(
         if clashes:
             label = clashes[0]
             raise InputError(
-                f"expected the header's names, such as {own[label]} for id {label}, found {given.get(label, 'no name')} "
+                f"expected the header's names, such as {own[label]} for id {label}, found {given.get(label, 'none')} "
                 f"in the scheme {scheme} ({len(clashes)} of {len(ids)} ids differ) for {place}"
             )
     table, origin = (own, "header") if own else (given, str(scheme))

@@ -7,15 +7,17 @@ import numpy as np
 from jaxtyping import Bool, Float64
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from assets.errors import InputError
-from assets.lumen.colon_axis import SPACING, colon_axis, recentred
+from assets.lumen.colon_axis import colon_axis, recentred
 from assets.lumen.colon_landmarks import SEGMENTS, colon_landmarks
 from assets.lumen.colon_route import ORDER, find_route, place
 from assets.lumen.curves import arc_lengths, tangents
 from assets.lumen.distension import SEPTUM, Lumen, distend
 from assets.lumen.flexure import flexure_dome, through_dome
 from assets.lumen.grid import resample
+from assets.lumen.relief import Relief
 from assets.lumen.skeleton_graph import bridged, skeleton_graph
 from assets.lumen.surface import closed_surface, quality
 from assets.mesh import Mesh
@@ -25,6 +27,9 @@ ROUTE_VOXEL = 2e-3
 
 SPECK = 1e-6
 """Separate pieces of the label below this volume are dropped [m^3], 1 ml: stool or noise, not colon."""
+
+FLATTENED = 2.5e-3
+"""How far the surface's end may lie from the anus's plane to be brought into it [m]: less than two voxels."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,9 @@ class ColonOptions:
     wall_mm: float = 1.5
     """Taken off the label, which holds wall, stool and air [mm]; a distended colon's wall is 1 to 2 mm thick
     (Fernandes et al., Insights Imaging 5, 2014, doi:10.1007/s13244-013-0308-y)."""
-    relief_mm: float = 4.0
-    """Height of the made-up haustra where the colon is collapsed, so that it does not look like a pipe [mm]; 0: none."""
+    relief_mm: float = 5.0
+    """Height of the made-up haustral folds, which voxels of 3 mm do not hold and a collapsed colon does not show [mm];
+    0: none."""
     canal_mm: float = 20.0
     """Length of the anal canal added below the label, which ends above it [mm]; the canal is about 40 mm long, and
     its upper part is labelled as colon (Standring, ed., Gray's Anatomy, 41st edition, 2016)."""
@@ -130,36 +136,31 @@ def build_colon(
 
     say("distending the colon and parting its limbs")
     spacing = options.voxel_mm * 1e-3
-    margin = least + (options.relief_mm + options.canal_mm) * 1e-3 + 3 * spacing
-    occupancy, grid = resample(mask, T_world_index, spacing=spacing, margin=margin)
+    margin = least + options.relief_mm * 1e-3 + 5 * spacing
+    occupancy, grid = resample(mask, T_world_index, spacing=spacing, margin=margin, include=axis.points)
     lumen = distend(
         occupancy,
         grid,
         axis,
         radius=least + spacing / 2,
         wall=options.wall_mm * 1e-3,
-        relief=options.relief_mm * 1e-3,
-        rng=np.random.default_rng(options.seed),
+        relief=Relief(options.relief_mm * 1e-3, options.seed),
     )
     depth = ndimage.distance_transform_edt(lumen.inside).astype(np.float32) * np.float32(spacing)
     points = recentred(axis.points, depth, grid)
-    radius = grid.sample(depth, points) - spacing / 2
-    opening = int(np.searchsorted(arc_lengths(points), least)) + 1
-    radius[:opening] = radius[opening]
-    narrow = int(np.argmin(radius))
-    if radius[narrow] < least - spacing:
-        raise InputError(
-            f"expected a calibre of {options.min_calibre_mm:.0f} mm, found {radius[narrow] * 2e3:.1f} mm at "
-            f"{place(points[narrow])}, where limbs leave no room; ask for a smaller minimum calibre"
-        )
     label_depth = ndimage.distance_transform_edt(occupancy > 0.5).astype(np.float32) * np.float32(spacing)
     landmarks = colon_landmarks(points, grid.sample(label_depth, points), middle, iliac_crest=iliac_crest, given=given)
 
     say("meshing the lumen")
-    surface = closed_surface(
-        lumen.inside, grid.T_world_index, smoothing=1.0, iterations=10, triangles=options.triangles
-    )
-    surface = _flat_end(surface, points[0], tangents(points)[0], least)
+    surface = _meshed(lumen, options.triangles)
+    surface, wall = _flat_end(surface, points[0], tangents(points)[0], least)
+    radius = _inscribed(points, surface, wall)
+    narrow = int(np.argmin(radius))
+    if radius[narrow] < least:
+        raise InputError(
+            f"expected a calibre of {options.min_calibre_mm:.0f} mm, found {radius[narrow] * 2e3:.1f} mm at "
+            f"{place(points[narrow])}, where limbs leave no room; ask for a smaller minimum calibre"
+        )
     found = quality(surface)
     if not found["closed"] or found["genus"] != 0:
         raise InputError(f"expected a closed lumen of genus 0, found {found}; try another voxel_mm")
@@ -191,12 +192,42 @@ def _without_specks(mask: NDArray[np.bool_], T_world_index: NDArray[np.float64])
     return kept, int(mask.sum() - kept.sum())
 
 
-def _flat_end(mesh: Mesh, centre: NDArray[np.float64], inward: NDArray[np.float64], radius: float) -> Mesh:
-    """Bring the surface's end at the anus into one plane, so that the orifice's disc lies in it."""
+def _meshed(lumen: Lumen, triangles: int) -> Mesh:
+    # The blurred field is the smoother one; where its values are far from even, a cube may be cut otherwise.
+    for smoothing, iterations in ((1.0, 10), (0.0, 25)):
+        T_world_index = lumen.grid.T_world_index
+        surface = closed_surface(
+            lumen.inside, T_world_index, smoothing=smoothing, iterations=iterations, triangles=triangles
+        )
+        if quality(surface)["genus"] == 0:
+            break
+    return surface
+
+
+def _flat_end(
+    mesh: Mesh, centre: NDArray[np.float64], inward: NDArray[np.float64], radius: float
+) -> tuple[Mesh, NDArray[np.bool_]]:
+    """Bring the end at the anus into one plane, so that the orifice's disc lies in it; say which triangles are wall."""
     points = mesh.vertices.astype(np.float64)
     offset = points - centre
     along = offset @ inward
     across = np.linalg.norm(offset - along[:, None] * inward, axis=1)
-    end = (np.abs(along) < 2.5e-3) & (across < radius)
+    end = (np.abs(along) < FLATTENED) & (across < radius)
     points[end] -= along[end, None] * inward
-    return Mesh(points.astype(np.float32), mesh.triangles)
+    rim = (np.abs(along) < 2 * FLATTENED) & (across < 2 * radius)  # rounded by the smoothing, so nearer than the wall
+    return Mesh(points.astype(np.float32), mesh.triangles), ~rim[mesh.triangles].any(axis=1)
+
+
+def _inscribed(points: NDArray[np.float64], mesh: Mesh, wall: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the distance of points to the wall [m]; the open end is no wall.
+
+    Corners, edges' and triangles' centres stand for the surface: at edges of 2 mm and a radius of 12 mm that is
+    0.03 mm too far at most.
+    """
+    corners = mesh.vertices[mesh.triangles[wall]].astype(np.float64)
+    samples = [
+        *corners.swapaxes(0, 1),
+        corners.mean(axis=1),
+        *((corners + np.roll(corners, 1, axis=1)) / 2).swapaxes(0, 1),
+    ]
+    return np.asarray(cKDTree(np.concatenate(samples)).query(points)[0])

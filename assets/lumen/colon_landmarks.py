@@ -14,9 +14,9 @@ LENGTH_RANGE = (1.2, 1.8)
 """Of a colon from anus to caecum [m]; CT colonography finds 1.2 to 2.5 m with most below 2 m (Khashab et al.,
 Gastrointest. Endosc. 69, 2009); beyond 1.8 m a line is more likely to go back and forth."""
 
-RECTUM_RANGE = (0.12, 0.22)
+RECTUM_RANGE = (0.12, 0.25)
 """Where the rectosigmoid junction is sought, from the anus [m]: rectum of 12 to 15 cm and anal canal of about 4 cm
-(Standring, ed., Gray's Anatomy, 41st edition, 2016)."""
+(Standring, ed., Gray's Anatomy, 41st edition, 2016), and what a bent line adds."""
 
 LEAST_SEGMENT = 0.03
 """A segment shorter than this has been skipped [m]."""

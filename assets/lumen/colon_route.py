@@ -172,7 +172,7 @@ def _judge(
         if len(ahead) == 0:
             return (
                 None,
-                f"it passes {distance.min() * 1e3:.0f} mm from the landmark {name} at {place(point)} or in another order",
+                f"it passes {distance.min() * 1e3:.0f} mm from {name} at {place(point)} or in another order",
             )
         # The nearest point of the first pass within reach, so that later landmarks stay ahead.
         first_pass = ahead[: np.argmax(np.diff(ahead, append=ahead[-1] + 2) > 1) + 1]

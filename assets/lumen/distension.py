@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int16
+from jaxtyping import Bool, Float32, Int16
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
@@ -15,20 +15,20 @@ from scipy.spatial import cKDTree
 from assets.errors import InputError
 from assets.lumen.colon_axis import LIMB_SEPARATION, SPACING, Axis
 from assets.lumen.colon_route import place
-from assets.lumen.curves import arc_lengths, resampled, tangents
+from assets.lumen.curves import resampled
 from assets.lumen.grid import Grid
 from assets.lumen.growth import BETWEEN_LIMBS, INSIDE, WOULD_LOOP, grow, power_order
-from assets.transforms import parallel_frames
+from assets.lumen.relief import Relief
 
 SEPTUM = 4e-3
 """Least distance of two distended limbs [m]: two walls of 1.5 mm, and one voxel to be safe from rounding."""
 
-FOLD_SPACING = 22e-3
-"""Distance of the folds put on collapsed parts [m]; haustra of the left colon are 20 to 30 mm long (estimate from
-figures of CT colonography; only the looks depend on it)."""
+ADDED = ("distension", "haustra", "anal_canal", "cavity")
+"""Causes of voxels outside the label: opened to the least calibre, made-up pouches, inferred canal, a hole in it."""
 
-ADDED = ("distension", "relief", "anal_canal", "cavity")
-REMOVED = ("wall", "between_limbs", "loop", "beyond_anus", "not_reached")
+REMOVED = ("wall", "folds", "between_limbs", "loop", "beyond_anus", "not_reached")
+"""Causes of label voxels outside the lumen: the label's rim is wall, made-up folds, walls between fused limbs, voxels
+that would close a loop, beyond the anus's plane, and pieces that nothing connects."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class Lumen:
     """Voxels of the lumen outside the label, by cause."""
     removed: dict[str, int]
     """Voxels of the label outside the lumen, by cause."""
+    label_depth: Float32[np.ndarray, "i j k"]
+    """Distance to the label's own boundary [m]; 0 outside of it."""
     places: tuple[dict[str, Any], ...]
     """Where: cause, voxels, centre RAS [mm], arc from and to [mm]."""
 
@@ -54,8 +56,7 @@ def distend(
     *,
     radius: float,
     wall: float,
-    relief: float,
-    rng: np.random.Generator,
+    relief: Relief,
 ) -> Lumen:
     """Grow the lumen: first a tube of the least calibre, then whatever the label holds besides.
 
@@ -65,8 +66,7 @@ def distend(
         axis: From the anus to the caecum.
         radius: Least radius of the lumen [m].
         wall: Thickness taken off the label, which holds the wall too [m].
-        relief: Height of the haustra put on parts that the label does not fill [m].
-        rng: Places the folds.
+        relief: The made-up folds, and the pouches on parts that the label does not fill.
 
     Raises:
         InputError: The lumen does not reach the end of the axis; it names the place.
@@ -75,14 +75,20 @@ def distend(
     raw = occupancy > 0.5
     label = ndimage.binary_fill_holes(raw)
     depth = ndimage.distance_transform_edt(label).astype(np.float32) * np.float32(h)
-    free = depth > wall + h / 2  # the outermost voxel's centre lies half a voxel within the surface
+    rim = depth <= wall + h / 2  # the outermost voxel's centre lies half a voxel within the surface
     line = resampled(axis.points, h / 2)
-    tube, distance, haustra = _tube(grid, axis.points, line, radius, relief, rng)
-    behind = _behind_anus(grid, axis.points, depth_limit=3 * radius)
-    free, tube, haustra = free & ~behind, tube & ~behind, haustra & ~behind
+    voxels, world, index = _near(grid, line, label, radius + relief.height + 2 * h)
+    distance = np.full(grid.shape, np.inf, np.float32)
+    distance[voxels] = np.linalg.norm(world - line[index], axis=1)
+    pouch, fold = relief.shape(world, line, index)
+    haustra, folds = np.zeros(grid.shape, bool), np.zeros(grid.shape, bool)
+    haustra[voxels] = distance[voxels] <= radius + relief.height * pouch
+    folds[voxels] = depth[voxels] <= wall + h / 2 + relief.height * fold
+    behind = _behind_anus(grid, axis.points, reach=3 * radius)
+    tube = (distance <= radius) & ~behind
+    region = (label & ~rim & ~folds & ~behind) | (haustra & ~behind) | tube
 
     inscribed = np.maximum(grid.sample(depth, axis.points) - wall, radius)
-    region = free | haustra | tube
     order = np.full(region.shape, np.inf, np.float32)
     order[region] = power_order(np.argwhere(region), grid.to_index(axis.points), inscribed / h)
     core = tube & (distance <= 1.6 * h)
@@ -102,72 +108,44 @@ def distend(
     in_cavity = extra & ~in_canal & label
     in_tube = extra & ~in_canal & ~label & tube
     lost = raw & ~inside
-    in_wall = lost & (depth <= wall + h / 2)
+    in_wall = lost & rim
+    in_fold = lost & ~rim & folds & ~behind
     added = dict(zip(ADDED, (in_tube, extra & ~in_canal & ~label & ~tube, in_canal, in_cavity), strict=True))
-    beyond = lost & ~in_wall & behind
-    rest = lost & ~in_wall & ~beyond
+    beyond = lost & ~rim & behind
+    rest = lost & ~rim & ~in_fold & ~beyond
     loop = rest & (growth.state == WOULD_LOOP)
     between = _touching(rest & ~loop, growth.state == BETWEEN_LIMBS)
-    removed = dict(zip(REMOVED, (in_wall, between, loop, beyond, rest & ~loop & ~between), strict=True))
+    removed = dict(zip(REMOVED, (in_wall, in_fold, between, loop, beyond, rest & ~loop & ~between), strict=True))
     places = [
         row
         for cause, voxels in {**added, **removed}.items()
-        if cause != "wall"
+        if cause not in ("wall", "folds")  # all along the colon
         for row in _places(cause, voxels, grid, axis.points)
     ]
     return Lumen(
         inside=inside,
         nearest=growth.nearest,
         grid=grid,
+        label_depth=depth,
         added={cause: int(voxels.sum()) for cause, voxels in added.items()},
         removed={cause: int(voxels.sum()) for cause, voxels in removed.items()},
         places=tuple(places),
     )
 
 
-def _tube(
-    grid: Grid,
-    points: NDArray[np.float64],
-    line: NDArray[np.float64],
-    radius: float,
-    relief: float,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the tube of the least radius, the distance to its axis [m], and the tube with haustra."""
-    seeds = np.ones(grid.shape, bool)
-    seeds[tuple(np.rint(grid.to_index(line)).astype(int).T)] = False
-    rough = ndimage.distance_transform_edt(seeds).astype(np.float32) * np.float32(grid.spacing)
-    close = rough <= radius + relief + 2 * grid.spacing
-    voxels = np.argwhere(close)
-    world = grid.to_world(voxels.astype(np.float64))
-    exact, index = cKDTree(line).query(world)
-    distance = np.full(grid.shape, np.inf, np.float32)
-    distance[close] = exact
-    haustra = np.zeros(grid.shape, bool)
-    haustra[close] = exact <= radius + relief * _haustra(world, line, index, rng)
-    return distance <= radius, distance, haustra
-
-
-def _haustra(
-    world: NDArray[np.float64], line: NDArray[np.float64], index: NDArray[np.int64], rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Return the height of the haustra, 0 to 1: three rows of pouches, with folds and taeniae between them."""
-    arc = arc_lengths(line)
-    direction = tangents(line)
-    frames = parallel_frames(direction, np.array([1.0, 0.3, 0.2]))
-    offset = world - line[index]
-    angle = np.arctan2((offset * frames[index, :, 1]).sum(axis=1), (offset * frames[index, :, 0]).sum(axis=1))
-    row = np.floor((angle + np.pi) / (2 * np.pi / 3)).astype(int) % 3
-    count = int(arc[-1] / FOLD_SPACING) + 2
-    folds = np.cumsum(FOLD_SPACING * rng.uniform(0.7, 1.3, size=(3, count)), axis=1)
-    folds -= rng.uniform(0.0, FOLD_SPACING, size=(3, 1))
-    phase = np.empty(len(index))
-    for sector in range(3):
-        own = row == sector
-        phase[own] = np.interp(arc[index[own]], folds[sector], np.arange(count))
-    pouch = np.abs(np.sin(np.pi * phase)) ** 0.6
-    taenia = np.abs(np.cos(1.5 * (angle + np.pi))) ** 6
-    return np.asarray(pouch * (1.0 - 0.7 * taenia))
+def _near(
+    grid: Grid, line: NDArray[np.float64], label: NDArray[np.bool_], reach: float
+) -> tuple[tuple[NDArray[np.int64], ...], NDArray[np.float64], NDArray[np.int64]]:
+    """Return the voxels of the label or within reach of a line, their places [m], and their nearest points of it."""
+    near = label.copy()
+    span = np.arange(-int(reach / grid.spacing) - 1, int(reach / grid.spacing) + 2)
+    ball = np.stack(np.meshgrid(span, span, span, indexing="ij"), axis=-1).reshape(-1, 3)
+    ball = ball[(ball**2).sum(axis=1) <= (reach / grid.spacing) ** 2]
+    for centre in np.unique(np.rint(grid.to_index(line)).astype(int), axis=0):
+        near[tuple((centre + ball).T)] = True
+    voxels = np.nonzero(near)
+    world = grid.to_world(np.stack(voxels, axis=1).astype(np.float64))
+    return voxels, world, np.asarray(cKDTree(line).query(world)[1])
 
 
 def _touching(voxels: NDArray[np.bool_], seeds: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -178,7 +156,7 @@ def _touching(voxels: NDArray[np.bool_], seeds: NDArray[np.bool_]) -> NDArray[np
     return np.asarray(hit[pieces])
 
 
-def _behind_anus(grid: Grid, points: NDArray[np.float64], depth_limit: float) -> NDArray[np.bool_]:
+def _behind_anus(grid: Grid, points: NDArray[np.float64], reach: float) -> NDArray[np.bool_]:
     """Mark what lies outside of the plane through the anus, near it."""
     inward = points[2] - points[0]
     normal = grid.T_world_index[:3, :3].T @ (inward / np.linalg.norm(inward))
@@ -188,7 +166,7 @@ def _behind_anus(grid: Grid, points: NDArray[np.float64], depth_limit: float) ->
         ((i - start[0]) * normal[0])[:, None, None] + ((j - start[1]) * normal[1])[:, None] + (k - start[2]) * normal[2]
     )
     near = (((i - start[0]) ** 2)[:, None, None] + ((j - start[1]) ** 2)[:, None] + (k - start[2]) ** 2) < (
-        depth_limit / grid.spacing
+        reach / grid.spacing
     ) ** 2
     return np.asarray((along < 0) & near)
 

@@ -40,6 +40,7 @@ def resample(
     *,
     spacing: float,
     margin: float,
+    include: Float64[np.ndarray, "n 3"] | None = None,
     smoothing: float = 0.6,
 ) -> tuple[Float32[np.ndarray, "a b c"], Grid]:
     """Bring a mask onto an isotropic grid that encloses it.
@@ -48,7 +49,8 @@ def resample(
         mask: The structure; not empty.
         T_world_index: Of the mask; its columns are perpendicular.
         spacing: Of the new grid [m].
-        margin: Empty space kept around the structure [m].
+        margin: Space kept around the structure and the points [m].
+        include: Points that the grid holds besides, RAS [m].
         smoothing: Gaussian's standard deviation in voxels of the mask; takes away the steps of the scan's voxels.
 
     Returns:
@@ -64,13 +66,17 @@ def resample(
     crop = ndimage.gaussian_filter(crop, smoothing, mode="constant")
 
     voxel = np.linalg.norm(T_world_index[:3, :3], axis=0)
-    pad = int(np.ceil(margin / spacing))
-    shape = np.ceil(np.array(crop.shape) * voxel / spacing).astype(int) + 2 * pad
     scale = spacing / voxel
+    begin, end = first.astype(np.float64), last - 1.0
+    if include is not None:
+        indices = apply(np.linalg.inv(T_world_index), include)
+        begin, end = np.minimum(begin, indices.min(axis=0)), np.maximum(end, indices.max(axis=0))
+    begin, end = begin - margin / voxel, end + margin / voxel
+    shape = np.ceil((end - begin) / scale).astype(int) + 1
     field = ndimage.affine_transform(
-        crop, scale, offset=-pad * scale, output_shape=tuple(shape), order=1, mode="constant"
+        crop, scale, offset=begin - first, output_shape=tuple(shape.tolist()), order=1, mode="constant"
     )
     T_index_grid = np.diag([*scale, 1.0])
-    T_index_grid[:3, 3] = first - pad * scale
+    T_index_grid[:3, 3] = begin
     grid = Grid((int(shape[0]), int(shape[1]), int(shape[2])), spacing, T_world_index @ T_index_grid)
     return np.asarray(field, np.float32), grid

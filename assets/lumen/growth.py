@@ -1,7 +1,7 @@
 """Grow a tube out of its centreline without ever joining it to itself: the result is a ball, topologically.
 
-Fused limbs come apart by two rules. A voxel is refused where it would touch a part of the tube that lies elsewhere along
-the centreline, which leaves a wall between two limbs; and where it would close a loop or a cavity at all.
+Fused limbs come apart by two rules. A voxel is refused where it would touch a part of the tube that lies elsewhere
+along the centreline, which leaves a wall between two limbs; and where it would close a loop or a cavity at all.
 """
 
 from collections.abc import Sequence

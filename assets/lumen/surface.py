@@ -53,29 +53,11 @@ def closed_surface(
 
 
 def _field(inside: NDArray[np.bool_], smoothing: float) -> NDArray[np.float32]:
-    """Blur the mask, but keep every voxel on its side, and keep apart what touches by edges only."""
-    field = ndimage.gaussian_filter(inside.astype(np.float32), smoothing) - np.float32(0.5)
-    field = np.where(inside, np.maximum(field, _LEAST), np.minimum(field, -_LEAST)).astype(np.float32)
-    # Where two inside voxels face each other across an edge, the bilinear saddle decides whether they join; strong
-    # outside values and weak inside ones make it outside, as the growth took it.
-    for first, second in ((0, 1), (0, 2), (1, 2)):
-        a, b, c, d = (_corner(inside, first, second, i, j) for i, j in ((0, 0), (1, 1), (0, 1), (1, 0)))
-        for pair, cross, sides in (((a, b), (c, d), ((0, 0), (1, 1))), ((c, d), (a, b), ((0, 1), (1, 0)))):
-            saddle = pair[0] & pair[1] & ~cross[0] & ~cross[1]
-            if not saddle.any():
-                continue
-            for i, j in ((0, 0), (1, 1), (0, 1), (1, 0)):
-                view = _corner(field, first, second, i, j)
-                view[saddle] = _LEAST if (i, j) in sides else -0.5
-    return field
-
-
-def _corner(array: NDArray, first: int, second: int, i: int, j: int) -> NDArray:  # type: ignore[type-arg]
-    """Return a view shifted by (i, j) along two axes, one shorter along each."""
-    index = [slice(None)] * 3
-    index[first] = slice(i, array.shape[first] - 1 + i)
-    index[second] = slice(j, array.shape[second] - 1 + j)
-    return array[tuple(index)]
+    """Blur the mask, but keep every voxel on its side."""
+    field = inside.astype(np.float32) - np.float32(0.5)
+    if smoothing > 0:
+        field = ndimage.gaussian_filter(field, smoothing)
+    return np.where(inside, np.maximum(field, _LEAST), np.minimum(field, -_LEAST)).astype(np.float32)
 
 
 def taubin(
@@ -103,7 +85,7 @@ def _reduced(
     """Reduce by quadric collapse; try gentler targets where the result would not be closed or change its topology."""
     genus = euler(faces)
     scale = 1e3  # the collapse works in single precision: millimetres keep the quadrics in range
-    for share in (1.0, 1.25, 1.5, 2.0):
+    for share in (1.0, 1.02, 1.05, 1.1, 1.25, 1.5, 2.0):
         target = int(triangles * share)
         if target >= len(faces):
             break
