@@ -47,10 +47,12 @@ BEND = 1.42
 CLEAR = 1.19
 """Least distance of two limbs' centrelines over the sum of their radii: haustra bulge out by up to 17 %."""
 SHARPEST = 0.034
-"""Least radius of any bend [m]. A rigid wall cannot give way as bowel does when an endoscope stretches its bends, so the
-bends are those of a colon with the scope in it: an adult scope's bending section turns with some 30 mm (90 mm of it bend
-by 180 degrees; Olympus, CF-HQ190 data sheet)."""
-WIDE = 1.15
+"""Least radius of any bend [m]. A rigid wall cannot give way as bowel does when an endoscope stretches its bends, so
+the bends are those of a colon with the scope in it: an adult scope's bending section turns with some 30 mm (90 mm of it
+bend by 180 degrees; Olympus, CF-HQ190 data sheet)."""
+SMOOTHINGS = 3
+"""Times that narrow bends are smoothed."""
+WIDE = 1.3
 """Relaxation aims at bends this much wider, since nodes on a polyline know their curvature only roughly."""
 GAP = 0.006
 """Between the lumens of two limbs: two walls of 1 to 2 mm (Horton, RadioGraphics 20, 2000) and some fat [m]."""
@@ -110,22 +112,21 @@ def _template(rng: np.random.Generator, segments: Segments, counts: NDArray[np.i
         return np.array([x, y, z]) + rng.normal(0.0, deviation, 3)
 
     sides = rng.choice([-1.0, 1.0], 4)
+    # A scope straightens what it passes: a wide loop is left of each segment with a mesentery, and gentle waves on it.
     sigmoid_waves = [
         (1, wave(0.02, 0.06, 0.09, 0.02)),  # the loop rises out of the pelvis, forwards
-        (2, wave(0.05 * sides[0], 0.00, 0.035 * sides[1], 0.015)),
-        (3, wave(0.03 * sides[2], 0.025, -0.045, 0.015)),
-        (4, wave(0.00, 0.02, 0.035 * sides[3], 0.012)),
-        (5, wave(0.00, 0.00, 0.00, 0.012)),
+        (2, wave(0.03 * sides[0], 0.00, 0.015 * sides[1], 0.008)),
+        (3, wave(0.008 * sides[2], 0.006, -0.010, 0.005)),
+        (4, wave(0.00, 0.00, 0.00, 0.003)),
     ]
     transverse_waves = [
         (1, wave(0.00, 0.075, -0.10, 0.015)),  # it sags forwards and down
-        (2, wave(0.00, 0.010, 0.020, 0.018)),
-        (3, wave(0.00, 0.015, -0.030, 0.012)),
-        (4, wave(0.00, 0.000, 0.000, 0.010)),
-        (5, wave(0.00, 0.000, 0.000, 0.008)),
+        (2, wave(0.00, 0.006, 0.010, 0.010)),
+        (3, wave(0.00, 0.004, -0.012, 0.005)),
+        (4, wave(0.00, 0.000, 0.000, 0.004)),
     ]
-    descending_waves = [(k, wave(0.0, 0.0, 0.0, 0.02 / k)) for k in (1, 2, 3, 4)]
-    ascending_waves = [(k, wave(0.0, 0.0, 0.0, 0.015 / k)) for k in (1, 2, 3)]
+    descending_waves = [(k, wave(0.0, 0.0, 0.0, 0.015 / k**2)) for k in (1, 2, 3)]
+    ascending_waves = [(k, wave(0.0, 0.0, 0.0, 0.012 / k**2)) for k in (1, 2)]
     lengths = segments.lengths
     pieces = [
         _resample(CubicSpline(np.arange(7), np.vstack([rectum, rectosigmoid]))(np.linspace(0, 6, 200)), counts[0] + 1),
@@ -146,9 +147,10 @@ def _template(rng: np.random.Generator, segments: Segments, counts: NDArray[np.i
     return nodes, hold
 
 
-def _relax(nodes: Array, hold: Array, rest: Array, radius: Array, iterations: int = 420) -> Array:
+def _relax(nodes: Array, hold: Array, radius: Array, rest: Array, anchor: Array, iterations: int) -> Array:
     """Move nodes until edges have their lengths, bends are wide enough, limbs keep apart and all lie in the body."""
-    anchor, x = nodes.copy(), nodes.copy()
+    x = nodes.copy()
+    step = float(rest.mean())
     arc = np.concatenate([[0.0], np.cumsum(rest)])
     first, second = np.triu_indices(len(x), 2)
     apart = arc[second] - arc[first]
@@ -156,11 +158,13 @@ def _relax(nodes: Array, hold: Array, rest: Array, radius: Array, iterations: in
     first, second = first[keep], second[keep]
     distance = radius[first] + radius[second] + GAP + 0.12 * (radius[first] + radius[second])  # haustra bulge out
     free = (1.0 - hold)[:, None]
-    inside = np.arange(len(x)) > 0.16 / STEP  # the rectum lies behind the abdomen's ellipse
-    for step in range(iterations):
-        if step == iterations // 2:  # what is held lets go, so that it can make room
-            hold = np.where(hold >= 0.3, hold, 0.02 * hold)
+    inside = arc > 0.16  # the rectum lies behind the abdomen's ellipse
+    for turn in range(iterations):
+        if turn == iterations // 2:  # what is held lets go, so that it can make room
+            hold = np.where(hold == 1.0, 1.0, 0.1 * hold)
             free = (1.0 - hold)[:, None]
+        # At the end bends come before lengths: a segment may rather grow or shrink a little.
+        stretch = 0.4 if turn < 3 * iterations // 4 else 0.1
         x += 0.3 * hold[:, None] * (anchor - x)
         gap = x[second] - x[first]
         length = np.sqrt(np.einsum("ij,ij->i", gap, gap))
@@ -173,13 +177,13 @@ def _relax(nodes: Array, hold: Array, rest: Array, radius: Array, iterations: in
             np.add.at(share, first[close], 0.5)
             np.add.at(share, second[close], 0.5)
             x += free * move / np.sqrt(share)[:, None]
-        for width in (1, 2, 3, 4) if step % 2 else (4, 2, 1):
+        for width in (1, 2, 3, 4) if turn % 2 else (4, 2, 1):
             least = WIDE * _least_bend(radius[width:-width])
-            angle = np.minimum(width * STEP / least, np.pi / 2)
+            angle = np.minimum(width * step / least, np.pi / 2)
             bow = (x[: -2 * width] + x[2 * width :]) / 2 - x[width:-width]
             size = np.linalg.norm(bow, axis=1)
             excess = np.maximum(size - least * (1.0 - np.cos(angle)), 0.0) / np.maximum(size, 1e-9)
-            move = 0.25 * excess[:, None] * bow
+            move = 0.35 * excess[:, None] * bow
             x[width:-width] += free[width:-width] * move
             x[: -2 * width] -= free[: -2 * width] * move / 2
             x[2 * width :] -= free[2 * width :] * move / 2
@@ -196,7 +200,7 @@ def _relax(nodes: Array, hold: Array, rest: Array, radius: Array, iterations: in
             a, b = slice(start, len(x) - 1, 2), slice(start + 1, len(x), 2)
             edge = x[b] - x[a]
             size = np.linalg.norm(edge, axis=1)
-            move = (0.4 * (size - rest[start::2]) / np.maximum(size, 1e-9))[:, None] * edge
+            move = (stretch * (size - rest[start::2]) / np.maximum(size, 1e-9))[:, None] * edge
             x[a] += free[a] * move
             x[b] -= free[b] * move
     return x
@@ -241,13 +245,13 @@ def smooth_curve(nodes: Array, radius: Array, spacing: float = 0.001) -> Course:
     number = np.arange(len(nodes), dtype=np.float64)
     chord = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(nodes, axis=0), axis=1))])
     fine = np.arange(0.0, chord[-1], spacing)
-    rows = _blur(np.column_stack([CubicSpline(chord, nodes)(fine), np.interp(fine, chord, number)]), 12.0)
-    for _ in range(4):
+    rows = _blur(np.column_stack([CubicSpline(chord, nodes)(fine), np.interp(fine, chord, number)]), 14.0)
+    for turn in range(SMOOTHINGS + 1):
         run = float(np.linalg.norm(np.diff(rows[:, :3], axis=0), axis=1).sum())
         rows = _resample(rows, round(run / spacing) + 1)
         arc, tangents, curvature = _tangents(rows[:, :3])
         narrow = curvature * _least_bend(np.interp(rows[:, 3], number, radius)) > 1.1
-        if not narrow.any():
+        if turn == SMOOTHINGS or not narrow.any():
             break
         weight = np.clip(gaussian_filter1d(narrow.astype(np.float64), 15.0) * 4.0, 0.0, 1.0)[:, None]
         rows = rows + weight * (_blur(rows, 14.0) - rows)
@@ -264,11 +268,15 @@ def draw_course(rng: np.random.Generator, segments: Segments) -> tuple[Course, S
     Returns:
         The course, and the segments with the lengths that they have on it. `fits` says whether it is fit for use.
     """
-    counts = np.maximum(np.round(segments.lengths / STEP).astype(np.intp), 6)
+    counts = 2 * np.maximum(np.round(segments.lengths / (2 * STEP)).astype(np.intp), 3)
     rest = np.repeat(segments.lengths / counts, counts)
     nodes, hold = _template(rng, segments, counts)
     radius = segments.radius(np.concatenate([[0.0], np.cumsum(rest)]))
-    course = smooth_curve(_relax(nodes, hold, rest, radius), radius)
+    # First every other node: what is wrong over long stretches mends itself in few steps there.
+    rough, number = slice(None, None, 2), np.arange(len(nodes), dtype=np.float64)
+    some = _relax(nodes[rough], hold[rough], radius[rough], rest[rough] + rest[1::2], nodes[rough], 600)
+    nodes = _relax(CubicSpline(number[rough], some)(number), hold, radius, rest, nodes, 60)
+    course = smooth_curve(nodes, radius)
     ends = np.interp(np.cumsum(counts), course.node, course.arc)
     return course, Segments(np.diff(np.concatenate([[0.0], ends])), segments.radii)
 

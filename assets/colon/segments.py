@@ -58,7 +58,7 @@ ANAL_RADIUS = 0.0100
 ANAL_LENGTH = 0.035
 """Length of the anal canal [m]: 3 to 4 cm (Gray's Anatomy, chapter 68)."""
 
-FREE_RADIUS = 0.0120
+FREE_RADIUS = 0.0130
 """No fold or haustrum leaves less than this about the centreline [m], so that a scope of 13 mm passes everywhere: folds
 give way to a scope, and a rigid wall cannot."""
 
