@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
 from assets.errors import InputError
@@ -12,6 +14,7 @@ from assets.importers.label_volume import LabelVolume, read_label_volume
 from assets.importers.landmark_file import read_landmarks
 from assets.importers.organ_surfaces import Occupied, organ_surfaces
 from assets.labels import load_labels
+from assets.lumen.alterations import ADDED, CAUSES, REMOVED
 from assets.lumen.colon import Colon, ColonOptions, build_colon
 from assets.lumen.curves import tangents
 from assets.patient import Centreline, Organ, Orifice, Patient
@@ -47,6 +50,7 @@ def import_label_map(
     *,
     scheme: str | Path | None = None,
     landmarks: Path | None = None,
+    altered: Path | None = None,
     options: ImportOptions | None = None,
     report: Callable[[str], None] | None = None,
 ) -> Patient:
@@ -59,6 +63,8 @@ def import_label_map(
         landmarks: Points that the colon visits, in its order: CSV (name,x,y,z) or JSON, RAS [mm]. Names are `anus`,
             `rectosigmoid`, `sigmoid_descending`, `splenic_flexure`, `hepatic_flexure`, `caecum`; any other name is a
             way point.
+        altered: NIfTI file to write: 1 + the index in `CAUSES` of why a voxel of the lumen's grid differs from the
+            label.
         options: What to make of it.
         report: Called with what is being done.
 
@@ -87,6 +93,8 @@ def import_label_map(
             options=options.colon,
             report=report,
         )
+        if altered is not None:
+            _write_altered(colon, altered)
     organs: tuple[Organ, ...] = ()
     displaced: dict[str, int] = {}
     if options.organs:
@@ -132,15 +140,26 @@ def _colon_provenance(colon: Colon) -> dict[str, object]:
             "voxel_mm": colon.figures["voxel_mm"],
             "label": colon.figures["label_voxels"],
             "lumen": colon.figures["lumen_voxels"],
-            "added": colon.lumen.added,
-            "removed": colon.lumen.removed,
+            "added": colon.lumen.alterations.counts(ADDED),
+            "removed": colon.lumen.alterations.counts(REMOVED),
         },
-        "altered_places": list(colon.lumen.places),
+        "altered_places": list(colon.lumen.alterations.places),
         "notes": [
             "The anus is inferred: the label ends above it, and an anal canal was added.",
-            "Haustra counted as relief are made up; stool and air in the label count as lumen.",
+            "Pouches (haustra) and folds are made up; stool and air in the label count as lumen.",
         ],
     }
+
+
+def _write_altered(colon: Colon, path: Path) -> None:
+    T_world_index = np.diag([1e3, 1e3, 1e3, 1.0]) @ colon.lumen.grid.T_world_index
+    image = nib.Nifti1Image(colon.lumen.alterations.cause, T_world_index)
+    image.header.set_xyzt_units("mm")
+    image.header["descrip"] = ("1..n: " + " ".join(CAUSES)).encode()[:79]
+    try:
+        nib.save(image, path)
+    except (OSError, ImageFileError) as error:
+        raise InputError(f"expected to write the altered voxels (.nii.gz), found {error}: {path}") from None
 
 
 def _mask(volume: LabelVolume, name: str) -> NDArray[np.bool_]:

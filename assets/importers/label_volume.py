@@ -10,6 +10,8 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from jaxtyping import Float64, UInt16
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from assets.errors import InputError
@@ -29,8 +31,8 @@ _READ_ERRORS = (
     EOFError,
     ValueError,
     zlib.error,
-    nib.filebasedimages.ImageFileError,
-    nib.spatialimages.HeaderDataError,
+    ImageFileError,
+    HeaderDataError,
 )
 
 

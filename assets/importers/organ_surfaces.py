@@ -11,8 +11,9 @@ from assets.importers.label_volume import LabelVolume
 from assets.labels import load_labels
 from assets.lumen.distension import Lumen
 from assets.lumen.grid import Grid
-from assets.lumen.surface import closed_surface, offset_to_volume, quality
+from assets.lumen.surface import closed_surface, offset_to_volume
 from assets.mesh import Mesh
+from assets.mesh_check import check_mesh
 from assets.patient import Organ
 from assets.transforms import apply
 
@@ -75,7 +76,7 @@ def organ_surfaces(
         if not mask.any():
             continue
         surface = _surface(mask, T_world_crop, edge)
-        attributes = {"voxels": int(mask.sum()), **quality(surface)}
+        attributes = {"voxels": int(mask.sum()), "volume_ml": round(check_mesh(surface).volume * 1e6, 4)}
         organs.append(Organ(name, name, "solid", table[name].material, surface, attributes))
     return tuple(organs), displaced
 

@@ -19,8 +19,9 @@ from assets.lumen.flexure import flexure_dome, through_dome
 from assets.lumen.grid import resample
 from assets.lumen.relief import Relief
 from assets.lumen.skeleton_graph import bridged, skeleton_graph
-from assets.lumen.surface import closed_surface, quality
+from assets.lumen.surface import closed_surface
 from assets.mesh import Mesh
+from assets.mesh_check import check_mesh
 
 ROUTE_VOXEL = 2e-3
 """Voxel of the grid on which the way is sought [m]; a colon's least radius is some voxels."""
@@ -85,7 +86,7 @@ class Colon:
     orifice_radius: float
     """Of the disc at the first point [m]."""
     lumen: Lumen
-    figures: dict[str, float | int | bool | str]
+    figures: dict[str, float | int | bool]
     """Length, calibre, genus and so on, in the units of their names."""
 
 
@@ -161,17 +162,20 @@ def build_colon(
             f"expected a calibre of {options.min_calibre_mm:.0f} mm, found {radius[narrow] * 2e3:.1f} mm at "
             f"{place(points[narrow])}, where limbs leave no room; ask for a smaller minimum calibre"
         )
-    found = quality(surface)
-    if not found["closed"] or found["genus"] != 0:
-        raise InputError(f"expected a closed lumen of genus 0, found {found}; try another voxel_mm")
+    found = check_mesh(surface)
+    if found.problems or found.genus != 0 or found.body_count != 1:
+        fault = found.problems[0] if found.problems else f"genus {found.genus}, {found.body_count} bodies"
+        raise InputError(f"expected a closed lumen of genus 0, found: {fault}; try another voxel_mm")
     arc = arc_lengths(points)
     marks = [arc[landmarks[name]] for name in ORDER]
-    figures: dict[str, float | int | bool | str] = {
+    figures: dict[str, float | int | bool] = {
         "length_m": round(float(arc[-1]), 4),
         "least_calibre_mm": round(float(radius.min()) * 2e3, 2),
         "median_calibre_mm": round(float(np.median(radius)) * 2e3, 2),
         **{f"{name}_mm": round((b - a) * 1e3, 1) for name, a, b in zip(SEGMENTS, marks[:-1], marks[1:], strict=True)},
-        **found,
+        "genus": found.genus,
+        "triangles": found.triangle_count,
+        "volume_ml": round(found.volume * 1e6, 3),
         "voxel_mm": options.voxel_mm,
         "label_voxels": int((occupancy > 0.5).sum()),
         "lumen_voxels": int(lumen.inside.sum()),
@@ -199,7 +203,7 @@ def _meshed(lumen: Lumen, triangles: int) -> Mesh:
         surface = closed_surface(
             lumen.inside, T_world_index, smoothing=smoothing, iterations=iterations, triangles=triangles
         )
-        if quality(surface)["genus"] == 0:
+        if check_mesh(surface).genus == 0:
             break
     return surface
 

@@ -4,7 +4,6 @@ What results is one ball topologically (genus 0), and every voxel that differs f
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int16
@@ -13,6 +12,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from assets.errors import InputError
+from assets.lumen.alterations import Alterations, Tests, alterations
 from assets.lumen.colon_axis import LIMB_SEPARATION, SPACING, Axis
 from assets.lumen.colon_route import place
 from assets.lumen.curves import resampled
@@ -23,13 +23,6 @@ from assets.lumen.relief import Relief
 SEPTUM = 4e-3
 """Least distance of two distended limbs [m]: two walls of 1.5 mm, and one voxel to be safe from rounding."""
 
-ADDED = ("distension", "haustra", "anal_canal", "cavity")
-"""Causes of voxels outside the label: opened to the least calibre, made-up pouches, inferred canal, a hole in it."""
-
-REMOVED = ("wall", "folds", "between_limbs", "loop", "beyond_anus", "not_reached")
-"""Causes of label voxels outside the lumen: the label's rim is wall, made-up folds, walls between fused limbs, voxels
-that would close a loop, beyond the anus's plane, and pieces that nothing connects."""
-
 
 @dataclass(frozen=True)
 class Lumen:
@@ -39,14 +32,9 @@ class Lumen:
     nearest: Int16[np.ndarray, "i j k"]
     """Index of the axis point that each inside voxel belongs to; -1 elsewhere."""
     grid: Grid
-    added: dict[str, int]
-    """Voxels of the lumen outside the label, by cause."""
-    removed: dict[str, int]
-    """Voxels of the label outside the lumen, by cause."""
     label_depth: Float32[np.ndarray, "i j k"]
     """Distance to the label's own boundary [m]; 0 outside of it."""
-    places: tuple[dict[str, Any], ...]
-    """Where: cause, voxels, centre RAS [mm], arc from and to [mm]."""
+    alterations: Alterations
 
 
 def distend(
@@ -103,34 +91,17 @@ def distend(
     if reached < len(axis.points) - 1 - radius / SPACING:
         raise InputError(f"expected a lumen from anus to caecum, found it closed at {place(axis.points[reached])}")
 
-    extra = inside & ~raw
-    in_canal = extra & (growth.nearest < axis.canal)
-    in_cavity = extra & ~in_canal & label
-    in_tube = extra & ~in_canal & ~label & tube
-    lost = raw & ~inside
-    in_wall = lost & rim
-    in_fold = lost & ~rim & folds & ~behind
-    added = dict(zip(ADDED, (in_tube, extra & ~in_canal & ~label & ~tube, in_canal, in_cavity), strict=True))
-    beyond = lost & ~rim & behind
-    rest = lost & ~rim & ~in_fold & ~beyond
-    loop = rest & (growth.state == WOULD_LOOP)
-    between = _touching(rest & ~loop, growth.state == BETWEEN_LIMBS)
-    removed = dict(zip(REMOVED, (in_wall, in_fold, between, loop, beyond, rest & ~loop & ~between), strict=True))
-    places = [
-        row
-        for cause, voxels in {**added, **removed}.items()
-        if cause not in ("wall", "folds")  # all along the colon
-        for row in _places(cause, voxels, grid, axis.points)
-    ]
-    return Lumen(
-        inside=inside,
-        nearest=growth.nearest,
-        grid=grid,
-        label_depth=depth,
-        added={cause: int(voxels.sum()) for cause, voxels in added.items()},
-        removed={cause: int(voxels.sum()) for cause, voxels in removed.items()},
-        places=tuple(places),
+    tests = Tests(
+        filled=label & ~raw,
+        tube=tube,
+        canal=growth.nearest < axis.canal,
+        rim=rim,
+        folds=folds,
+        behind=behind,
+        between=growth.state == BETWEEN_LIMBS,
+        loop=growth.state == WOULD_LOOP,
     )
+    return Lumen(inside, growth.nearest, grid, depth, alterations(raw, inside, tests, grid, axis.points))
 
 
 def _near(
@@ -148,14 +119,6 @@ def _near(
     return voxels, world, np.asarray(cKDTree(line).query(world)[1])
 
 
-def _touching(voxels: NDArray[np.bool_], seeds: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the connected pieces that hold a seed: the wall between limbs is thicker than its refused faces."""
-    pieces, count = ndimage.label(voxels, np.ones((3, 3, 3)))
-    hit = np.bincount(pieces[seeds & voxels], minlength=count + 1) > 0
-    hit[0] = False
-    return np.asarray(hit[pieces])
-
-
 def _behind_anus(grid: Grid, points: NDArray[np.float64], reach: float) -> NDArray[np.bool_]:
     """Mark what lies outside of the plane through the anus, near it."""
     inward = points[2] - points[0]
@@ -169,28 +132,3 @@ def _behind_anus(grid: Grid, points: NDArray[np.float64], reach: float) -> NDArr
         reach / grid.spacing
     ) ** 2
     return np.asarray((along < 0) & near)
-
-
-def _places(cause: str, voxels: NDArray[np.bool_], grid: Grid, points: NDArray[np.float64]) -> list[dict[str, Any]]:
-    """List the connected places of a cause, in the order of the centreline."""
-    pieces, count = ndimage.label(voxels, np.ones((3, 3, 3)))
-    if count == 0:
-        return []
-    indices = np.argwhere(voxels)
-    piece = pieces[voxels] - 1
-    world = grid.to_world(indices.astype(np.float64))
-    arc = cKDTree(points).query(world)[1] * SPACING * 1e3
-    size = np.bincount(piece, minlength=count)
-    centre = np.stack([np.bincount(piece, world[:, a], count) for a in range(3)], axis=1) / size[:, None] * 1e3
-    low, high = np.full(count, np.inf), np.zeros(count)
-    np.minimum.at(low, piece, arc)
-    np.maximum.at(high, piece, arc)
-    return [
-        {
-            "cause": cause,
-            "voxels": int(size[n]),
-            "centre_ras_mm": [round(float(value), 1) for value in centre[n]],
-            "arc_mm": [round(float(low[n]), 1), round(float(high[n]), 1)],
-        }
-        for n in np.argsort(low, kind="stable")
-    ]

@@ -1,9 +1,10 @@
 """Digital topology: may a voxel be added without changing the number of pieces, handles or cavities?
 
-A voxel is simple when its neighbours inside (that touch by faces) and those outside (by faces, edges or corners) are one
-piece each around it (Bertrand and Malandain, Pattern Recognition Letters 15(2), 1994). Besides, a voxel is refused while
-it would touch another by an edge or a corner alone: what grows stays well-composed (Latecki, Eckhardt and Rosenfeld,
-Computer Vision and Image Understanding 61(1), 1995), so every kind of neighbourhood, and marching cubes, see one topology.
+A voxel is simple when its neighbours inside (that touch by faces) and those outside (by faces, edges or corners) are
+one piece each around it (Bertrand and Malandain, Pattern Recognition Letters 15(2), 1994). Besides, a voxel is refused
+while it would touch another by an edge or a corner alone: what grows stays well-composed (Latecki, Eckhardt and
+Rosenfeld, Computer Vision and Image Understanding 61(1), 1995), so that every kind of neighbourhood, and marching
+cubes, see the same topology.
 """
 
 import numpy as np

@@ -73,8 +73,8 @@ def skeleton_graph(
     node = np.full(count, -1)
     node[knots] = node_of
     world = grid.to_world(voxels.astype(np.float64))
-    centres = np.stack([np.bincount(node_of, world[knots, axis]) for axis in range(3)], axis=1)
-    centres /= np.bincount(node_of, minlength=len(clusters))[:, None]
+    members = np.bincount(node_of, minlength=len(clusters))
+    centres = np.stack([np.bincount(node_of, world[knots, axis]) / members for axis in range(3)], axis=1)
 
     neighbours: list[list[int]] = [[] for _ in range(count)]
     for a, b in pairs.tolist():

@@ -2,13 +2,14 @@
 
 import fast_simplification
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float64
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.sparse import csr_array, diags_array
 from skimage.measure import marching_cubes
 
 from assets.mesh import Mesh
+from assets.mesh_check import check_mesh
 from assets.transforms import apply
 
 PASS_BAND = 0.1
@@ -83,16 +84,17 @@ def _reduced(
     points: NDArray[np.float64], faces: NDArray[np.int32], triangles: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     """Reduce by quadric collapse; try gentler targets where the result would not be closed or change its topology."""
-    genus = euler(faces)
+    whole = check_mesh(Mesh(points.astype(np.float32), faces))
     scale = 1e3  # the collapse works in single precision: millimetres keep the quadrics in range
     for share in (1.0, 1.02, 1.05, 1.1, 1.25, 1.5, 2.0):
         target = int(triangles * share)
         if target >= len(faces):
             break
         small, few = fast_simplification.simplify((points * scale).astype(np.float32), faces, target_count=target)
-        few = few.astype(np.int32)
-        if is_closed_manifold(few) and euler(few) == genus:
-            return small.astype(np.float64) / scale, few
+        reduced = small.astype(np.float64) / scale
+        found = check_mesh(Mesh(reduced.astype(np.float32), few.astype(np.int32)))
+        if not found.problems and (found.genus, found.body_count) == (whole.genus, whole.body_count):
+            return reduced, few.astype(np.int32)
     return points, faces
 
 
@@ -100,26 +102,6 @@ def signed_volume(points: Float64[np.ndarray, "v 3"], faces: NDArray[np.int32]) 
     """Return the enclosed volume [m^3]; positive where the normals point outwards."""
     a, b, c = (points[faces[:, n]] - points.mean(axis=0) for n in range(3))
     return float((a * np.cross(b, c)).sum() / 6.0)
-
-
-def euler(faces: NDArray[np.int32]) -> int:
-    """Return vertices - edges + faces, over the vertices in use: 2 - 2 genus for each closed body."""
-    edges = np.unique(np.sort(_edges(faces), axis=1), axis=0)
-    return len(np.unique(faces)) - len(edges) + len(faces)
-
-
-def is_closed_manifold(faces: NDArray[np.int32]) -> bool:
-    """Say whether every edge belongs to exactly two triangles that run along it in opposite directions."""
-    edges = _edges(faces).astype(np.int64)
-    base = int(faces.max()) + 1
-    forward = np.sort(edges[:, 0] * base + edges[:, 1])
-    backward = np.sort(edges[:, 1] * base + edges[:, 0])
-    distinct = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
-    return bool(distinct.all() and (np.diff(forward) > 0).all() and np.array_equal(forward, backward))
-
-
-def _edges(faces: NDArray[np.int32]) -> NDArray[np.int32]:
-    return np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
 
 
 def offset_to_volume(mesh: Mesh, volume: float) -> Mesh:
@@ -135,14 +117,3 @@ def offset_to_volume(mesh: Mesh, volume: float) -> Mesh:
         area = float(np.linalg.norm(cross, axis=1).sum() / 2)
         points = points + (volume - signed_volume(points, faces)) / area * normals
     return Mesh(points.astype(np.float32), faces)
-
-
-def quality(mesh: Mesh) -> dict[str, Float32[np.ndarray, ""] | float | int | bool]:
-    """Return what a check of the surface would find: closed, genus (of one body), volume [ml], triangles."""
-    points = mesh.vertices.astype(np.float64)
-    return {
-        "closed": is_closed_manifold(mesh.triangles),
-        "genus": (2 - euler(mesh.triangles)) // 2,
-        "volume_ml": round(signed_volume(points, mesh.triangles) * 1e6, 3),
-        "triangles": len(mesh.triangles),
-    }
