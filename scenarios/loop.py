@@ -79,7 +79,8 @@ def run_episode(
     contact = WallContact()
     log = _Log(scene, state)
     latency: list[float] = []
-    succeeded, reason, events = False, "out of steps", {}
+    reason, events = "out of steps", dict[str, int]()
+    reached_at: int | None = None
     phases = iter(scenario.phases)
     phase, phase_start = next(phases), 0
     step = 0
@@ -106,7 +107,8 @@ def run_episode(
         contact.add(state.tip_contact, state.contact_depth, CONTROL_STEP)
         log.add(state, backwards=phase.name == "withdrawal")
         situation = log.situation(step, step - phase_start, phase.name)
-        succeeded |= scenario.success(situation)
+        if reached_at is None and scenario.success(situation):
+            reached_at = step
         for name, holds in scenario.events.items():
             if name not in events and holds(situation):
                 events[name] = step
@@ -127,10 +129,10 @@ def run_episode(
         driver=driver.name,
         patient=scene.patient.name,
         seed=seed,
-        success=succeeded,
+        success=reached_at is not None,
         reason=reason,
         steps=step,
-        insertion_steps=events.get("caecum", step),
+        insertion_steps=reached_at if reached_at is not None else step,
         simulated_time=step * CONTROL_STEP,
         wall_time=wall_time,
         path_length=log.insertion_path if log.insertion_path is not None else log.path_length,

@@ -62,7 +62,7 @@ class ScopeDevice:
     """Right and left [rad]; both at once are limited by an ellipse."""
     max_roll_rate: float = float(np.radians(15))
     """In a control step [rad]."""
-    push_limit: float = 30.0
+    push_limit: float = 40.0
     """[N] at which the hand slips. Peak pushing forces of 18 to 44 N were measured by Appleyard et al., The measurement
     of forces exerted during colonoscopy, Gastrointestinal Endoscopy 52(2), 2000."""
     pull_limit: float = 30.0

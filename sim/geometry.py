@@ -9,11 +9,12 @@ from assets.patient import Centreline, Patient
 from assets.transforms import unit
 from sim.wall_distance import WallDistance
 
-LOOK_AHEAD = 0.08
-"""How far ahead along the centreline a point may lie to be the lumen's direction [m]."""
+LOOK_AHEAD = 0.04
+"""How far ahead along the centreline a point may lie to be the lumen's direction [m]. Half the bending section: who aims
+farther cuts the corner, and hooks the tip behind the fold on the inner side of a bend."""
 FALL_BACK = 0.02
 """How far ahead the point lies that is taken when none is seen [m]."""
-CLEARANCE = 0.002
+CLEARANCE = float(__import__("os").environ.get("CL","0.002"))
 """The line of sight keeps this far from the wall [m]."""
 _STEP = 0.002  # [m] of the candidates along the centreline
 _SAMPLES = 40  # on each line of sight
@@ -89,7 +90,7 @@ class CentrelineGuide:
         samples = camera + self._fractions[None, :, None] * lines[:, None, :]
         clear = self._wall.distance(samples.reshape(-1, 3)).reshape(len(lines), _SAMPLES)
         # The camera itself may be nearer to the wall than the clearance: ask less of the first centimetre.
-        needed = np.minimum(CLEARANCE, 0.2 * self._fractions[None, :] * reach[:, None])
+        needed = np.minimum(CLEARANCE, 0.25 * self._fractions[None, :] * reach[:, None])
         seen = np.flatnonzero(np.all(clear >= needed, axis=1) & (reach > 1e-6))
         target = candidates[seen[-1]] if len(seen) else self.point(arc + FALL_BACK)
         return unit(T_world_camera[:3, :3].T @ (target - camera)), bool(len(seen))

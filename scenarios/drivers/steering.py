@@ -24,7 +24,7 @@ class SteeringOptions:
     """Share of the full speed at which the tip slides by the wall where the lumen is far off the axis."""
     most_bend: float = 2.1
     """Bending beyond this is undone: a tip hooked further than that only drags [rad]."""
-    near: float = 0.008
+    near: float = 0.004
     """Depth ahead below which the way counts as closed [m]."""
     patience: int = 16
     """Control steps in which the insertion must grow by two full steps, else the scope is drawn back."""
