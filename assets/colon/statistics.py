@@ -13,15 +13,16 @@ from assets.colon.synthesis import synthetic_colon
 from assets.errors import InputError
 from assets.mesh import Mesh
 from assets.patient import Patient
+from assets.transforms import unit
 
 Array = NDArray[np.float64]
 
 LANDMARKS = ("rectosigmoid", "sigmoid_descending", "splenic_flexure", "hepatic_flexure", "ileocaecal")
 """Where the segments meet, from the rectum on; a patient without an ileocaecal valve has no caecum of its own."""
-WINDOW = 0.05
+WINDOW = 0.10
 """Distance along the bowel between the two directions that a bend is measured by [m]."""
-ACUTE = np.pi / 2
-"""Turn within two windows that makes a bend a flexure [rad], as Khashab et al. count them (Endoscopy 41, 2009)."""
+SHARP = np.pi / 2
+"""Turn within the window that makes a bend count as a flexure [rad]."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def colon_statistics(patient: Patient) -> ColonStatistics:
         passage=2 * float(line.radius[1:].min()),
         tortuosity=float(arc[-1] / np.linalg.norm(points[-1] - points[0])),
         sigmoid_tortuosity=lengths["sigmoid"] / max(sigmoid, 1e-6),
-        flexures=_count_runs(turn > ACUTE),
+        flexures=_count_runs(turn > SHARP),
         sharpest=bend,
     )
 
@@ -99,10 +100,10 @@ def _wall_distances(surface: Mesh, tree: cKDTree) -> tuple[Array, Array, NDArray
 
 
 def _bends(points: Array, step: float) -> tuple[Array, float]:
-    """Return the turn from the window before each point to the window after it [rad], and the least radius [m]."""
-    width = max(1, round(WINDOW / step))
-    before, after = points[width:-width] - points[: -2 * width], points[2 * width :] - points[width:-width]
-    cosine = np.einsum("ij,ij->i", before, after) / np.linalg.norm(before, axis=1) / np.linalg.norm(after, axis=1)
+    """Return the turn of the direction over each window [rad], and the least radius of a bend [m]."""
+    width = min(max(1, round(WINDOW / step)), len(points) - 1)
+    direction = unit(np.gradient(points, axis=0))
+    cosine = np.einsum("ij,ij->i", direction[:-width], direction[width:])
     small = max(1, round(0.012 / step))  # the circle through three points 12 mm apart
     a, b, c = points[: -2 * small], points[small:-small], points[2 * small :]
     sides = [np.linalg.norm(x, axis=1) for x in (b - a, c - b, c - a)]
@@ -154,11 +155,11 @@ def spread(seeds: Iterable[int]) -> list[dict[str, Any]]:
             rows.setdefault(("polyp_size", "m", "diameter, of Ip that of the head"), []).append(size)
     subset = f"synth:colon:{seeds[0]}-{seeds[-1]}" if seeds else "none"
     figures = []
-    for (name, unit, how), values in rows.items():
+    for (name, measure, how), values in rows.items():
         data = np.array(values)
         deviation = float(data.std(ddof=1)) if len(data) > 1 else 0.0
         for what, value in (("mean", data.mean()), ("sd", deviation), ("min", data.min()), ("max", data.max())):
-            figures.append(_figure(f"anatomy.{name}.{what}", subset, float(value), unit, len(data), how))
+            figures.append(_figure(f"anatomy.{name}.{what}", subset, float(value), measure, len(data), how))
     total = sum(paris.values())
     for kind, count in sorted(paris.items()):
         figures.append(_figure(f"anatomy.polyps.{kind}", subset, count / total, "1", total, "share of all polyps"))

@@ -69,7 +69,7 @@ class Wall:
             radius += amplitude * np.sin(2 * np.pi * along * arc + about * angle + phase)
         radius -= intrusion(self.folds, arc, angle) + self.valve.intrusion(arc, angle, mean)
         least = np.minimum(FREE_RADIUS, 0.9 * mean)
-        radius = (np.maximum(radius, 1e-4) ** 8 + least**8) ** 0.125
+        radius = (np.maximum(radius, 1e-4) ** 16 + least**16) ** 0.0625
         # On the inner side of a bend the wall stays short of the bend's axis, so that it never runs through itself.
         frame = self._at(self.frames, arc)
         bend = np.einsum("...i,...ij->...j", self._at(self.bend, arc), frame)
