@@ -1,6 +1,7 @@
 """Altered copies of frames: turns that a centred lens allows exactly, and changes of colour and sharpness.
 
-Brightness is altered little: with the exposure known, it tells the distance.
+With the exposure known, brightness tells the distance. So an image is brightened together with the reading of the
+exposure, as if the device had been set otherwise, and what bends the tone curve is kept small.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from torch.nn import functional
 
 from sim.camera import Camera
 
-_BRIGHTNESS, _SATURATION, _CONTRAST, _GAMMA = 0.08, 0.3, 0.12, 0.12  # largest change, as a share of 1
+_BRIGHTNESS, _SATURATION, _CONTRAST, _GAMMA = 0.15, 0.3, 0.05, 0.05  # largest change, as a share of 1
+_SRGB_POWER = 2.2  # that of the power law which comes nearest to the sRGB curve, IEC 61966-2-1
 _HUE = np.radians(12)  # largest turn of the hue
 _NOISE = 0.02  # largest standard deviation, of full scale
 _BLURRED, _CUT = 0.3, 0.3  # shares of the frames
@@ -56,18 +58,23 @@ def turn_of(image: NDArray[Any], turn: Turn) -> NDArray[Any]:
     return turned[:: -1 if turn.flip_rows else 1, :: -1 if turn.flip_columns else 1]
 
 
-def jitter(image: Float[Tensor, "batch 3 h w"], rng: np.random.Generator) -> Float[Tensor, "batch 3 h w"]:
-    """Alter colour, contrast, gamma, noise and sharpness of each image, and lay small grey patches on some.
+def jitter(
+    image: Float[Tensor, "batch 3 h w"], log_exposure: Float[Tensor, "batch"], rng: np.random.Generator
+) -> tuple[Float[Tensor, "batch 3 h w"], Float[Tensor, "batch"]]:
+    """Alter exposure, colour, contrast, gamma, noise and sharpness of each image; lay small grey patches on some.
 
     Args:
         image: sRGB within 0 and 1.
+        log_exposure: Log of the device's gain.
         rng: Decides everything.
 
     Returns:
-        New images, within 0 and 1, on the same device.
+        New images, within 0 and 1, and the logs of their exposures, on the same device.
     """
     batch, _, height, width = image.shape
-    matrix = torch.from_numpy(_colour_matrices(batch, rng)).to(image)  # (B, 3, 3)
+    brightness = rng.uniform(1 - _BRIGHTNESS, 1 + _BRIGHTNESS, batch)
+    exposed = log_exposure + torch.from_numpy(_SRGB_POWER * np.log(brightness)).to(log_exposure)
+    matrix = torch.from_numpy(brightness[:, None, None] * _colour_matrices(batch, rng)).to(image)  # (B, 3, 3)
     flat = torch.bmm(matrix, image.flatten(2))  # (B, 3, hw)
     contrast = torch.from_numpy(rng.uniform(1 - _CONTRAST, 1 + _CONTRAST, (batch, 1, 1))).to(image)
     mean = flat.mean(dim=(1, 2), keepdim=True)
@@ -85,16 +92,15 @@ def jitter(image: Float[Tensor, "batch 3 h w"], rng: np.random.Generator) -> Flo
         side = int(rng.integers(2, max(3, int(_CUT_SIDE * width))))
         top, left = int(rng.integers(height - side)), int(rng.integers(width - side))
         altered[row, :, top : top + side, left : left + side] = float(rng.random())
-    return altered.contiguous(memory_format=torch.channels_last)
+    return altered.contiguous(memory_format=torch.channels_last), exposed
 
 
 def _colour_matrices(batch: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Make a matrix an image that turns the hue about the grey axis, stretches the saturation and scales all."""
+    """Make a matrix an image that turns the hue about the grey axis and stretches the saturation."""
     angle = rng.uniform(-_HUE, _HUE, (batch, 1, 1))
     saturation = rng.uniform(1 - _SATURATION, 1 + _SATURATION, (batch, 1, 1))
-    brightness = rng.uniform(1 - _BRIGHTNESS, 1 + _BRIGHTNESS, (batch, 1, 1))
     grey = np.full((3, 3), 1 / 3)
     across = np.eye(3) - grey
     cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
     # Rodrigues' rotation about (1, 1, 1), with what lies across the axis stretched.
-    return brightness * (grey + saturation * (np.cos(angle) * across + np.sin(angle) * cross))
+    return np.asarray(grey + saturation * (np.cos(angle) * across + np.sin(angle) * cross))

@@ -154,12 +154,12 @@ def train(options: TrainOptions) -> list[Figure]:
             for place in range(state.step % steps_per_epoch, steps_per_epoch):
                 rng = np.random.default_rng([options.seed, 2, state.step])
                 batch = cut_batch(frames, order[place * options.batch : (place + 1) * options.batch], device, rng)
-                image = jitter(batch.image, rng)
+                image, log_exposure = jitter(batch.image, batch.log_exposure, rng)
                 for group in state.optimiser.param_groups:
                     group["lr"] = options.learning_rate * rate_share(done)
                 state.network.train()
                 with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
-                    outputs = state.network(image, batch.log_exposure, rays)
+                    outputs = state.network(image, log_exposure, rays)
                 parts = losses(outputs, batch)
                 loss = parts.total
                 state.optimiser.zero_grad(set_to_none=True)

@@ -117,18 +117,29 @@ def test_a_batch_turns_every_channel_alike(frames):
         np.testing.assert_allclose(batch.direction[row].numpy(), turn.direction(frames.direction[row]))
 
 
-def test_jitter_keeps_the_range_hangs_on_its_generator_alone_and_leaves_brightness_about(frames):
-    image = cut_batch(frames, np.arange(32), CPU).image
-    altered = jitter(image, np.random.default_rng(0))
+def test_jitter_keeps_the_range_and_hangs_on_its_generator_alone(frames):
+    batch = cut_batch(frames, np.arange(32), CPU)
+    image, exposure = batch.image, batch.log_exposure
+    altered, _ = jitter(image, exposure, np.random.default_rng(0))
     assert altered.shape == image.shape
     assert altered.min() >= 0
     assert altered.max() <= 1
-    assert torch.equal(altered, jitter(image, np.random.default_rng(0)))
-    assert not torch.equal(altered, jitter(image, np.random.default_rng(1)))
-    ratio = altered.mean(dim=(1, 2, 3)) / image.mean(dim=(1, 2, 3))
-    assert 0.9 < float(ratio.mean()) < 1.1
-    assert float(ratio.min()) > 0.7
-    assert float(ratio.max()) < 1.4
+    assert torch.equal(altered, jitter(image, exposure, np.random.default_rng(0))[0])
+    assert not torch.equal(altered, jitter(image, exposure, np.random.default_rng(1))[0])
+
+
+def test_jitter_brightens_image_and_exposure_together_so_that_the_radiance_still_tells_the_distance():
+    grey = torch.full((200, 3, 16, 16), 0.4)
+    exposure = torch.zeros(200)
+    image, altered = jitter(grey, exposure, np.random.default_rng(0))
+
+    def log_linear(srgb):  # the exact curve, not the power law that jitter takes for it
+        return torch.log(((srgb + 0.055) / 1.055) ** 2.4)
+
+    change = log_linear(image.median(dim=3).values.median(dim=2).values.mean(dim=1)) - log_linear(torch.tensor(0.4))
+    assert float(change.std()) > 0.15  # the images do differ
+    assert float((change - altered).abs().mean()) < 0.06
+    assert abs(float((change - altered).mean())) < 0.02
 
 
 def test_polyps_come_as_often_as_wanted_and_no_frame_twice_before_all_have_come():
