@@ -29,12 +29,20 @@ class Geometry:
     triangles: Int32[np.ndarray, "t 3"]
     scene_triangle: Int32[np.ndarray, "t"]
     """Index among the triangles of all objects one after the other."""
+    flat_normals: Float32[np.ndarray, "t 3"]
+    """Unit normals of the triangles towards the side from which they are seen."""
     triangle_object: Int32[np.ndarray, "t"]
     facing: Float32[np.ndarray, "o"]
     """For each object 1 if it is seen from the side to which its triangles' normals point, else -1."""
     cluster_start: Int32[np.ndarray, "c_plus_1"]
     cluster_sphere: Float32[np.ndarray, "c 4"]
     """Centre and radius [m] of a sphere around each cluster."""
+    cluster_vertex_start: Int32[np.ndarray, "c_plus_1"]
+    cluster_vertices: Int32[np.ndarray, "n"]
+    """The vertices of each cluster, every one once, in rising order."""
+    corners: Int32[np.ndarray, "t"]
+    """Each triangle's vertices as places among its cluster's, 8 bits each, the first lowest; bit 24 is set where the
+    triangle is seen from the side to which its normal points."""
 
 
 def build_geometry(objects: Sequence[SceneObject]) -> Geometry:
@@ -68,16 +76,24 @@ def build_geometry(objects: Sequence[SceneObject]) -> Geometry:
     visible_normal = area_normal[chosen] * facing[owner[chosen], None]
     normals, cavity = _vertex_shape(vertices, triangles[chosen], visible_normal)
     starts = np.append(np.arange(0, len(chosen), CLUSTER), len(chosen)).astype(np.int32)
+    cluster = np.arange(len(chosen)) // CLUSTER
+    keys, place = np.unique(cluster[:, None] * len(vertices) + triangles[chosen], return_inverse=True)
+    vertex_starts = np.searchsorted(keys, np.arange(len(starts)) * len(vertices)).astype(np.int32)
+    local = place.reshape(-1, 3) - vertex_starts[cluster][:, None]
     return Geometry(
         vertices=np.ascontiguousarray(vertices, np.float32),
         normals=normals,
         cavity=cavity,
         triangles=triangles[chosen],
         scene_triangle=chosen.astype(np.int32),
+        flat_normals=unit(visible_normal).astype(np.float32),
         triangle_object=owner[chosen],
         facing=facing,
         cluster_start=starts,
         cluster_sphere=_spheres(vertices, triangles[chosen], starts),
+        cluster_vertex_start=vertex_starts,
+        cluster_vertices=(keys % max(len(vertices), 1)).astype(np.int32),
+        corners=(local @ [1, 1 << 8, 1 << 16] + (facing[owner[chosen]] > 0) * (1 << 24)).astype(np.int32),
     )
 
 

@@ -11,25 +11,34 @@ from assets.transforms import apply
 from sim.camera import Camera
 from sim.render.appearance import Appearance, LightSettings
 from sim.render.lens import layout
-from sim.render.shading import GAUSS_SIZE, TONE_SIZE, Tissue
+from sim.render.shading import GAUSS_SIZE, TONE_FIRST, TONE_SIZE, Tissue
 from sim.render.textures import NOISE_SIZE, NOISE_WAVES
 from sim.render.vessels import VESSEL_SIZE, VESSEL_TILE
 from sim.scene_objects import SceneObject
 
 NOMINAL_DISTANCE = 0.03
 """At exposure 1 a white surface this far from the lens [m], facing it, is at full scale: chosen, a lumen's radius."""
+AMBIENT = 0.1
+"""Light from the walls around, relative to the direct light at the same distance: chosen, so that the far lumen is dark
+but not black."""
+SHOULDER = 1.3
+"""Slope of the tone curve at 0; at full scale it reaches 73 %."""
+LUMINANCE = (0.2126, 0.7152, 0.0722)
+"""Of linear sRGB (IEC 61966-2-1)."""
 FILM_SHARE = 0.22
 """Width of the wet film's highlight over the roughness of the tissue below it: chosen from the highlights in
 Kvasir-SEG frames (Jha et al., MMM 2020), which are small and sharp."""
 
 
-def tone_table() -> NDArray[np.float32]:
-    """Map linear light x, evenly spaced in x / (1 + x), to the 8-bit code: soft shoulder, then sRGB (IEC 61966-2-1)."""
-    share = np.arange(TONE_SIZE) / (TONE_SIZE - 1)
-    light = share / np.maximum(1 - share, 1e-6)
-    display = 1 - np.exp(-1.3 * light)
+def tone_table() -> NDArray[np.uint8]:
+    """Map the upper bits of a linear light to the 8-bit code: a soft shoulder, then sRGB (IEC 61966-2-1)."""
+    bits = (np.arange(TONE_SIZE, dtype=np.uint32) + TONE_FIRST) << 15
+    light = (bits + (1 << 14)).astype(np.uint32).view(np.float32).astype(np.float64)
+    display = 1 - np.exp(-SHOULDER * light)
     coded = np.where(display <= 0.0031308, 12.92 * display, 1.055 * display ** (1 / 2.4) - 0.055)
-    return np.clip(255 * coded + 0.5, 0, 255.49).astype(np.float32)
+    codes = np.round(255 * coded).astype(np.uint8)
+    codes[0] = 0
+    return codes
 
 
 def gauss_table() -> NDArray[np.float32]:
@@ -37,21 +46,26 @@ def gauss_table() -> NDArray[np.float32]:
     return ndtri((np.arange(GAUSS_SIZE) + 0.5) / GAUSS_SIZE).astype(np.float32)
 
 
-def tissue_of(item: SceneObject) -> Any:
-    """Fill in a kernel's record of an object's optical properties."""
+def tissue_of(item: SceneObject, appearance: Appearance) -> Any:
+    """Fill in a kernel's record of an object's optical properties in the colours of a look."""
     optical = item.material.optical
+    tint = appearance.brightness * np.array([1.0, 1 + 0.15 * appearance.hue, 1 - 0.1 * appearance.hue])
+    grey = (1 - appearance.saturation) * np.tile(LUMINANCE, (3, 1)) + appearance.saturation * np.eye(3)
+    base = np.array(optical.base_colour)
     record: Any = np.zeros((), layout(Tissue))
-    record["colour"] = optical.base_colour
+    record["colour"] = grey @ (tint * base)
     # Beer-Lambert: twice the blood gives the square of the colour, to first order colour (1 + d log colour).
-    record["absorption"] = -np.log(np.maximum(optical.base_colour, 1e-3))
-    record["vessel_colour"] = optical.vessel_colour
-    record["alpha"] = max(FILM_SHARE * optical.roughness, 0.02)
-    record["specular"] = optical.specular * optical.wetness
+    record["blood"] = grey @ (tint * base * -np.log(np.maximum(base, 1e-3)))
+    record["vessel_colour"] = grey @ (tint * optical.vessel_colour)
+    slope = appearance.bump * optical.bump_height / max(optical.bump_scale, 1e-6)
+    record["alpha2"] = (max(FILM_SHARE * optical.roughness, 0.02) * appearance.roughness) ** 2
+    record["lost"] = 0.04 * slope**2
+    record["film"] = optical.specular * optical.wetness * appearance.wetness
     record["wrap"] = optical.translucency
-    record["vessel_density"] = optical.vessel_density
-    record["bump_slope"] = optical.bump_height / max(optical.bump_scale, 1e-6)
-    record["bump_frequency"] = 1 / max(optical.bump_scale, 1e-6)
-    record["bump_octave"] = np.log2(NOISE_SIZE / NOISE_WAVES / max(optical.bump_scale, 1e-6)) + 0.5
+    record["wrap_share"] = 1 / (1 + optical.translucency) ** 2
+    record["vessel_strength"] = optical.vessel_density * appearance.vessel_strength
+    record["bump_slope"] = slope
+    record["texels"] = NOISE_SIZE / NOISE_WAVES / max(optical.bump_scale, 1e-6)
     record["label"] = item.label_id
     return record
 
@@ -69,16 +83,16 @@ def fill_look(
     guides = np.array(light.positions, np.float64)
     guides[:, :2] += appearance.light_shift
     guides = apply(T_world_camera, guides)
-    look["light_a"], look["light_b"] = guides[0], guides[-1]
+    look["light"], look["light_a"], look["light_b"] = guides.mean(axis=0), guides[0], guides[-1]
     look["axis"] = T_world_camera[:3, 2]
-    look["light_colour"] = light.power * np.array([1 + 0.15 * appearance.warmth, 1.0, 1 - 0.25 * appearance.warmth])
-    look["tint"] = appearance.brightness * np.array([1.0, 1 + 0.15 * appearance.hue, 1 - 0.1 * appearance.hue])
-    look["gain"] = exposure * NOMINAL_DISTANCE**2 / 2
+    colour = np.array([1 + 0.15 * appearance.warmth, 1.0, 1 - 0.25 * appearance.warmth])
+    look["light_colour"] = light.power * exposure * NOMINAL_DISTANCE**2 * colour
+    look["texture_offset"] = appearance.texture_offset
+    look["spot"], look["mottling"] = appearance.spot, appearance.mottling
+    look["ambient"] = AMBIENT * appearance.ambient
     look["vessel_frequency"] = 1 / (VESSEL_TILE * appearance.vessel_scale)
-    look["vessel_octave"] = np.log2(VESSEL_SIZE / (VESSEL_TILE * appearance.vessel_scale)) + 0.5
-    for name in ("saturation", "mottling", "vessel_strength", "wetness", "roughness", "bump", "spot"):
-        look[name] = getattr(appearance, name)
-    for name in ("ambient", "vignette", "shot_noise", "read_noise", "texture_offset"):
-        look[name] = getattr(appearance, name)
+    look["vessel_texels"] = VESSEL_SIZE / (VESSEL_TILE * appearance.vessel_scale)
     look["pixel_angle"] = 1 / camera.fx
+    look["vignette"] = appearance.vignette
+    look["shot_noise"], look["read_noise"] = appearance.shot_noise**2, appearance.read_noise**2
     look["seed"] = zlib.crc32(str(seed).encode())

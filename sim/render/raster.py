@@ -7,14 +7,18 @@ leave no gap.
 
 import warp as wp
 
+from sim.render.geometry import CLUSTER
 from sim.render.lens import BACK_COSINE, TABLE_SIZE, Lens
 
-wp.set_module_options({"enable_backward": False})
+# Unrolled, the loops along arcs triple the time to compile.
+wp.set_module_options({"enable_backward": False, "max_unroll": 4})
 
 _BACK = wp.constant(BACK_COSINE)
 _TABLE = wp.constant(TABLE_SIZE)
 _NEAR = wp.constant(1.0e-6)
 _SMALL_CHORD = wp.constant(0.15)
+_ARCS = wp.constant(8)
+_CORNERS = wp.constant(3 * CLUSTER)
 
 
 @wp.struct
@@ -26,29 +30,29 @@ class Pose:
 
 
 @wp.func
-def _edge_plane(a: wp.vec3, b: wp.vec3, index_a: int, index_b: int) -> wp.vec3:
-    if index_a < index_b:
+def _edge_plane(a: wp.vec3, b: wp.vec3, place_a: int, place_b: int) -> wp.vec3:
+    if place_a < place_b:
         return wp.cross(a, b - a)
     return wp.neg(wp.cross(b, a - b))
 
 
 @wp.func
 def _project(lens: Lens, table: wp.array[float], direction: wp.vec3) -> wp.vec2:
+    """Project a unit vector through the fisheye."""
     place = (direction[2] + 1.0) * 0.5 * float(_TABLE - 1)
     cell = wp.clamp(int(place), 0, _TABLE - 2)
-    part = place - float(cell)
-    scale = table[cell] * (1.0 - part) + table[cell + 1] * part
+    scale = wp.lerp(table[cell], table[cell + 1], place - float(cell))
     return wp.vec2(lens.cx + lens.fx * direction[0] * scale, lens.cy + lens.fy * direction[1] * scale)
-
-
-@wp.func
-def _grow(box: wp.vec4, p: wp.vec2) -> wp.vec4:
-    return wp.vec4(wp.min(box[0], p[0]), wp.min(box[1], p[1]), wp.max(box[2], p[0]), wp.max(box[3], p[1]))
 
 
 @wp.func
 def _pinhole(lens: Lens, p: wp.vec3) -> wp.vec2:
     return wp.vec2(lens.cx + lens.fx * p[0] / p[2], lens.cy + lens.fy * p[1] / p[2])
+
+
+@wp.func
+def _grow(box: wp.vec4, p: wp.vec2) -> wp.vec4:
+    return wp.vec4(wp.min(box[0], p[0]), wp.min(box[1], p[1]), wp.max(box[2], p[0]), wp.max(box[3], p[1]))
 
 
 @wp.func
@@ -58,66 +62,51 @@ def _grow_edge(lens: Lens, box: wp.vec4, a: wp.vec3, b: wp.vec3) -> wp.vec4:
     if a[2] > _NEAR:
         grown = _grow(grown, _pinhole(lens, a))
     if (a[2] > _NEAR) != (b[2] > _NEAR):
-        share = (_NEAR - a[2]) / (b[2] - a[2])
-        p = a + share * (b - a)
+        p = wp.lerp(a, b, (_NEAR - a[2]) / (b[2] - a[2]))
         grown = _grow(grown, _pinhole(lens, wp.vec3(p[0], p[1], _NEAR)))
     return grown
 
 
 @wp.func
 def _grow_arc(lens: Lens, table: wp.array[float], box: wp.vec4, a: wp.vec3, b: wp.vec3) -> wp.vec4:
-    """Add eight pieces of the great circle between two directions, or everything where it passes behind the lens."""
+    """Add pieces of the great circle between two unit vectors, or everything where it passes behind the lens."""
     everything = wp.vec4(-1.0e9, -1.0e9, 1.0e9, 1.0e9)
     angle = wp.atan2(wp.length(wp.cross(a, b)), wp.dot(a, b))
     grown = box
     if angle > 3.0:
         grown = everything
     else:
-        for step in range(8):
-            share = float(step) / 8.0
-            direction = wp.normalize(wp.sin((1.0 - share) * angle) * a + wp.sin(share * angle) * b)
-            if angle < 1.0e-4:
-                direction = a
-            if direction[2] < _BACK + 0.06:
+        for step in range(_ARCS):
+            share = float(step) / float(_ARCS)
+            direction = a
+            if angle > 1.0e-4:
+                direction = wp.normalize(wp.sin((1.0 - share) * angle) * a + wp.sin(share * angle) * b)
+            if direction[2] < _BACK + angle / float(_ARCS):
                 grown = everything
             grown = _grow(grown, _project(lens, table, direction))
     return grown
 
 
 @wp.func
-def _box(lens: Lens, table: wp.array[float], a: wp.vec3, b: wp.vec3, c: wp.vec3, axis_inside: bool) -> wp.vec4:
-    """Bound the triangle's image from outside; empty (low above high) where nothing of it can be seen."""
+def _wide_box(lens: Lens, table: wp.array[float], a: wp.vec3, b: wp.vec3, c: wp.vec3, axis_inside: bool) -> wp.vec4:
+    """Bound the image of a triangle that is large as seen from the lens, or lies beside or around it."""
     box = wp.vec4(1.0e9, 1.0e9, -1.0e9, -1.0e9)
-    margin = wp.float32(0.02)
-    if not lens.fisheye:
+    margin = wp.float32(0.0)
+    if lens.fisheye:
+        margin = lens.bend_far * 0.02  # an eighth of the square of the longest piece, 0.4 rad
+        if axis_inside:
+            box = wp.vec4(-1.0e9, -1.0e9, 1.0e9, 1.0e9)
+        else:
+            a1 = wp.normalize(a)
+            b1 = wp.normalize(b)
+            c1 = wp.normalize(c)
+            box = _grow_arc(lens, table, box, a1, b1)
+            box = _grow_arc(lens, table, box, b1, c1)
+            box = _grow_arc(lens, table, box, c1, a1)
+    else:
         box = _grow_edge(lens, box, a, b)
         box = _grow_edge(lens, box, b, c)
         box = _grow_edge(lens, box, c, a)
-    else:
-        a1 = wp.normalize(a)
-        b1 = wp.normalize(b)
-        c1 = wp.normalize(c)
-        chord = wp.sqrt(wp.max(wp.length_sq(a1 - b1), wp.max(wp.length_sq(b1 - c1), wp.length_sq(c1 - a1))))
-        front = wp.max(a1[2], wp.max(b1[2], c1[2]))
-        back = wp.min(a1[2], wp.min(b1[2], c1[2]))
-        if chord < _SMALL_CHORD:
-            # An arc departs from the chord by at most |p''| angle^2 / 8.
-            bend = lens.bend_near
-            if back < lens.field_cosine:
-                bend = lens.bend_far
-            margin += 0.13 * bend * chord * chord
-            if front > lens.field_cosine - chord:
-                box = _grow(
-                    _grow(_grow(box, _project(lens, table, a1)), _project(lens, table, b1)), _project(lens, table, c1)
-                )
-        else:
-            margin += lens.bend_far * 0.14 * 0.14
-            if axis_inside:
-                box = wp.vec4(-1.0e9, -1.0e9, 1.0e9, 1.0e9)
-            else:
-                box = _grow_arc(lens, table, box, a1, b1)
-                box = _grow_arc(lens, table, box, b1, c1)
-                box = _grow_arc(lens, table, box, c1, a1)
     return wp.vec4(box[0] - margin, box[1] - margin, box[2] + margin, box[3] + margin)
 
 
@@ -130,11 +119,13 @@ def set_up(
     lens: Lens,
     table: wp.array[float],
     vertices: wp.array[wp.vec3],
-    triangles: wp.array[wp.vec3i],
-    triangle_object: wp.array[int],
-    facing: wp.array[float],
     cluster_start: wp.array[int],
     cluster_sphere: wp.array[wp.vec4],
+    cluster_vertex_start: wp.array[int],
+    cluster_vertices: wp.array[int],
+    corners: wp.array[int],
+    scratch_points: wp.array[wp.vec3],
+    scratch_image: wp.array[wp.vec4],
     boxes: wp.array[wp.vec4i],
     planes: wp.array2d[wp.vec3],
     source: wp.array[int],
@@ -144,6 +135,7 @@ def set_up(
     rotation = pose[0].rotation
     position = pose[0].position
     begin = cluster_start[first_cluster]
+    scratch = part * _CORNERS
     count = wp.int32(0)
     for cluster in range(first_cluster, last_cluster):
         sphere = cluster_sphere[cluster]
@@ -152,21 +144,63 @@ def set_up(
         # Distance from the cone of view; outside it where positive.
         if across * lens.field_cosine - centre[2] * lens.field_sine > sphere[3]:
             continue
+        # Each vertex once: place in the image, distance, and cosine of the angle off the axis.
+        first_vertex = cluster_vertex_start[cluster]
+        for index in range(first_vertex, cluster_vertex_start[cluster + 1]):
+            p = rotation * (vertices[cluster_vertices[index]] - position)
+            distance = wp.max(wp.length(p), 1.0e-9)
+            direction = p / distance
+            image = wp.vec2(0.0, 0.0)
+            if lens.fisheye:
+                image = _project(lens, table, direction)
+            elif p[2] > _NEAR:
+                image = _pinhole(lens, p)
+            scratch_points[scratch + index - first_vertex] = p
+            scratch_image[scratch + index - first_vertex] = wp.vec4(image[0], image[1], distance, direction[2])
         for index in range(cluster_start[cluster], cluster_start[cluster + 1]):
-            corner = triangles[index]
-            a = rotation * (vertices[corner[0]] - position)
-            b = rotation * (vertices[corner[1]] - position)
-            c = rotation * (vertices[corner[2]] - position)
-            side = -facing[triangle_object[index]]
+            packed = corners[index]
+            place_a = packed & 255
+            place_b = (packed >> 8) & 255
+            place_c = (packed >> 16) & 255
+            side = wp.float32(1.0)
+            if packed >> 24 != 0:
+                side = -1.0
+            a = scratch_points[scratch + place_a]
+            b = scratch_points[scratch + place_b]
+            c = scratch_points[scratch + place_c]
             normal = side * wp.cross(b - a, c - a)
             volume = wp.dot(a, normal)
             if not volume > 0.0 or (a[2] <= 0.0 and b[2] <= 0.0 and c[2] <= 0.0):
                 continue
-            plane_a = side * _edge_plane(b, c, corner[1], corner[2])
-            plane_b = side * _edge_plane(c, a, corner[2], corner[0])
-            plane_c = side * _edge_plane(a, b, corner[0], corner[1])
-            axis_inside = plane_a[2] <= 0.0 and plane_b[2] <= 0.0 and plane_c[2] <= 0.0
-            box = _box(lens, table, a, b, c, axis_inside)
+            image_a = scratch_image[scratch + place_a]
+            image_b = scratch_image[scratch + place_b]
+            image_c = scratch_image[scratch + place_c]
+            small = wp.min(a[2], wp.min(b[2], c[2])) > _NEAR
+            margin = wp.float32(0.02)
+            if lens.fisheye:
+                # The longest side over the least distance bounds the chord between two directions.
+                longest = wp.max(wp.length_sq(b - a), wp.max(wp.length_sq(c - b), wp.length_sq(a - c)))
+                least = wp.min(image_a[2], wp.min(image_b[2], image_c[2]))
+                chord_square = longest / (least * least)
+                small = chord_square < _SMALL_CHORD * _SMALL_CHORD
+                # An arc departs from the chord between its ends by at most |p''| angle^2 / 8.
+                bend = lens.bend_near
+                if wp.min(image_a[3], wp.min(image_b[3], image_c[3])) < lens.field_cosine:
+                    bend = lens.bend_far
+                margin += 0.13 * bend * chord_square
+                front = wp.max(image_a[3], wp.max(image_b[3], image_c[3]))
+                if small and front < lens.field_cosine - 1.02 * wp.sqrt(chord_square):
+                    continue
+            box = wp.vec4(
+                wp.min(image_a[0], wp.min(image_b[0], image_c[0])) - margin,
+                wp.min(image_a[1], wp.min(image_b[1], image_c[1])) - margin,
+                wp.max(image_a[0], wp.max(image_b[0], image_c[0])) + margin,
+                wp.max(image_a[1], wp.max(image_b[1], image_c[1])) + margin,
+            )
+            if not small:
+                axis = wp.vec3(0.0, 0.0, side)
+                behind = wp.dot(wp.cross(b, c), axis) <= 0.0 and wp.dot(wp.cross(c, a), axis) <= 0.0
+                box = _wide_box(lens, table, a, b, c, behind and wp.dot(wp.cross(a, b), axis) <= 0.0)
             x0 = int(wp.ceil(wp.clamp(box[0], 0.0, float(lens.width))))
             y0 = int(wp.ceil(wp.clamp(box[1], 0.0, float(lens.height))))
             x1 = int(wp.floor(wp.clamp(box[2], -1.0, float(lens.width - 1))))
@@ -175,9 +209,9 @@ def set_up(
                 continue
             slot = begin + count
             boxes[slot] = wp.vec4i(x0, y0, x1, y1)
-            planes[slot, 0] = plane_a
-            planes[slot, 1] = plane_b
-            planes[slot, 2] = plane_c
+            planes[slot, 0] = side * _edge_plane(b, c, place_b, place_c)
+            planes[slot, 1] = side * _edge_plane(c, a, place_c, place_a)
+            planes[slot, 2] = side * _edge_plane(a, b, place_a, place_b)
             planes[slot, 3] = normal / volume
             source[slot] = index
             count += 1

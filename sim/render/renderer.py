@@ -19,7 +19,7 @@ from sim.camera import Camera
 from sim.frame import Frame
 from sim.render import raster, raycast, shading
 from sim.render.appearance import Appearance, LightSettings
-from sim.render.geometry import Geometry, build_geometry
+from sim.render.geometry import CLUSTER, Geometry, build_geometry
 from sim.render.lens import build_lens, layout
 from sim.render.look import fill_look, gauss_table, tissue_of, tone_table
 from sim.render.textures import noise_volumes
@@ -138,7 +138,7 @@ class Renderer:
                 seed,
             )
             self._upload(self._look_array, self._look)
-            self._restain(appearance or Appearance())
+            self._dress(appearance or Appearance())
             self._run(shaded=True)
             return self._frame(T_world_camera, exposure, time)
 
@@ -175,18 +175,20 @@ class Renderer:
 
         pixels = self.camera.width * self.camera.height
         self._vertex_shape = put(np.column_stack([geometry.normals, geometry.cavity]), wp.vec4)
+        owned = np.column_stack([geometry.triangles, geometry.triangle_object])
+        self._corners = put(owned.astype(np.int32), wp.vec4i)
+        self._flat_normals = put(geometry.flat_normals, wp.vec3)
         self._vertex_stain = make(len(geometry.vertices), wp.float32)
-        self._stained: tuple[float, ...] | None = None
         self._scene: dict[str, Any] = {
             "vertices": put(geometry.vertices, wp.vec3),
-            "triangles": put(geometry.triangles, wp.vec3i),
             "triangle_object": put(geometry.triangle_object, wp.int32),
             "facing": put(geometry.facing, wp.float32),
         }
-        tissues = np.array([tissue_of(item) for item in objects], dtype=layout(shading.Tissue))
+        self._objects = tuple(objects)
+        self._appearance: Appearance | None = None
         self._tables: dict[str, Any] = {
-            "tissues": put(tissues, shading.Tissue),
-            "tone": put(tone_table(), wp.float32),
+            "tissues": make(len(objects), shading.Tissue),
+            "tone": put(tone_table(), wp.uint8),
             "gauss": put(gauss_table(), wp.float32),
             "volumes": put(noise_volumes(), wp.vec4),
             "vessels": put(vessel_images(), wp.float32),
@@ -235,11 +237,10 @@ class Renderer:
                     self._rays,
                     self._vignette,
                     *self._buffers.values(),
-                    self._scene["vertices"],
+                    self._flat_normals,
                     self._vertex_shape,
                     self._vertex_stain,
-                    self._scene["triangles"],
-                    self._scene["triangle_object"],
+                    self._corners,
                     *self._tables.values(),
                     *self._channels.values(),
                 ],
@@ -265,12 +266,20 @@ class Renderer:
         ]
         counts = wp.zeros(self._threads, dtype=wp.int32, device=self._device)
         starts = put(geometry.cluster_start[parts[:-1]], wp.int32)
-        clusters = [put(geometry.cluster_start, wp.int32), put(geometry.cluster_sphere, wp.vec4)]
+        clusters = [
+            put(geometry.cluster_start, wp.int32),
+            put(geometry.cluster_sphere, wp.vec4),
+            put(geometry.cluster_vertex_start, wp.int32),
+            put(geometry.cluster_vertices, wp.int32),
+            put(geometry.corners, wp.int32),
+            wp.zeros(3 * CLUSTER * self._threads, dtype=wp.vec3, device=self._device),
+            wp.zeros(3 * CLUSTER * self._threads, dtype=wp.vec4, device=self._device),
+        ]
         table = put(self._lens.radius_over_sine, wp.float32)
         nearness = wp.zeros(len(self._shown), dtype=wp.float32, device=self._device)
         wp.load_module(raster, device=self._device)
         for part, (first, last) in enumerate(pairwise(parts)):
-            inputs = [first, last, part, self._pose_array, self._lens.lens, table, *self._scene.values()]
+            inputs = [first, last, part, self._pose_array, self._lens.lens, table, self._scene["vertices"]]
             self._first.append(self._launch(raster.set_up, 1, [*inputs, *clusters, *listed, counts]))
         return [
             self._launch(
@@ -319,12 +328,15 @@ class Renderer:
         self._pose[0]["position"] = T_world_camera[:3, 3]
         self._upload(self._pose_array, self._pose)
 
-    def _restain(self, appearance: Appearance) -> None:
-        """Lay the slow part of the stain on the vertices anew if the textures have moved."""
-        if self._stained != appearance.texture_offset:
-            inputs = [self._look_array, self._tables["volumes"], self._scene["vertices"], self._vertex_stain]
-            wp.launch(shading.stain, dim=len(self.geometry.vertices), inputs=inputs, device=self._device)
-            self._stained = appearance.texture_offset
+    def _dress(self, appearance: Appearance) -> None:
+        """Prepare what depends on the look alone, if it is another than the last frame's."""
+        if self._appearance == appearance or not self._objects:
+            return
+        tissues = [tissue_of(item, appearance) for item in self._objects]
+        self._upload(self._tables["tissues"], np.array(tissues, dtype=layout(shading.Tissue)))
+        inputs = [self._look_array, self._tables["volumes"], self._scene["vertices"], self._vertex_stain]
+        wp.launch(shading.stain, dim=len(self.geometry.vertices), inputs=inputs, device=self._device)
+        self._appearance = appearance
 
     def _run(self, *, shaded: bool) -> None:
         self._share([[launch] for launch in self._first])

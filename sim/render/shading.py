@@ -8,66 +8,67 @@ varies slowly, and vessels; light from the walls around; then the sensor's noise
 import warp as wp
 
 from sim.render.raster import Pose
-from sim.render.textures import NOISE_LEVELS, NOISE_SIZE, NOISE_WAVES
+from sim.render.textures import NOISE_LEVELS, NOISE_SIZE
 from sim.render.vessels import VESSEL_LEVELS, VESSEL_SIZE
 
 wp.set_module_options({"enable_backward": False})
 
 TONE_SIZE = 4096
-"""Entries of the table from linear light to the 8-bit code, evenly spaced in x / (1 + x)."""
+"""Entries of the table from linear light to the 8-bit code: 256 for each of 16 octaves from 2^-13."""
+TONE_FIRST = 114 << 8
+"""The upper 16 bits of the 32-bit float 2^-13, less its sign bit: what a light's own upper bits are counted from."""
 GAUSS_SIZE = 1024
 """Entries of the table of normal quantiles."""
 _TONE = wp.constant(TONE_SIZE)
+_TONE_FIRST = wp.constant(TONE_FIRST)
 _NOISE = wp.constant(NOISE_SIZE)
 _VESSELS = wp.constant(VESSEL_SIZE)
 _VESSEL_LEVELS = wp.constant(VESSEL_LEVELS)
 _NOISE_LEVELS = wp.constant(NOISE_LEVELS)
-_TEXELS_A_BUMP = wp.constant(float(NOISE_SIZE / NOISE_WAVES))
-_STAIN_TEXELS = wp.constant(800.0)  # per metre; a stain's wave is some 16 texels, so 20 mm
+# Turned, so that no wall of a scene built along the axes shows the volume's period: a third of a turn less 0.4 rad.
+_TURN = wp.constant(wp.mat33(0.7071, -0.5, 0.5, 0.5, 0.8536, 0.1464, -0.5, 0.1464, 0.8536))
+_UNTURN = wp.constant(wp.mat33(0.7071, 0.5, -0.5, -0.5, 0.8536, 0.1464, 0.5, 0.1464, 0.8536))
+_A_TEXEL = wp.constant(1.0 / NOISE_SIZE)
+_STAIN_TEXELS = wp.constant(500.0)  # per metre; a stain's wave is some 12 texels, so 24 mm
 
 
 @wp.struct
 class Look:
     """What changes from frame to frame besides the pose; positions and directions in world axes."""
 
-    gain: wp.float32
+    light: wp.vec3
     light_a: wp.vec3
     light_b: wp.vec3
     axis: wp.vec3
     light_colour: wp.vec3
-    tint: wp.vec3
-    saturation: wp.float32
-    mottling: wp.float32
-    vessel_strength: wp.float32
-    vessel_frequency: wp.float32
-    vessel_octave: wp.float32
-    wetness: wp.float32
-    roughness: wp.float32
-    bump: wp.float32
+    texture_offset: wp.vec3
     spot: wp.float32
     ambient: wp.float32
+    mottling: wp.float32
+    vessel_frequency: wp.float32
+    vessel_texels: wp.float32
+    pixel_angle: wp.float32
     vignette: wp.float32
     shot_noise: wp.float32
     read_noise: wp.float32
-    texture_offset: wp.vec3
-    pixel_angle: wp.float32
     seed: wp.uint32
 
 
 @wp.struct
 class Tissue:
-    """Optical properties of one object."""
+    """Optical properties of one object under one look."""
 
     colour: wp.vec3
-    absorption: wp.vec3
+    blood: wp.vec3
     vessel_colour: wp.vec3
-    alpha: wp.float32
-    specular: wp.float32
+    alpha2: wp.float32
+    lost: wp.float32
+    film: wp.float32
     wrap: wp.float32
-    vessel_density: wp.float32
+    wrap_share: wp.float32
+    vessel_strength: wp.float32
     bump_slope: wp.float32
-    bump_frequency: wp.float32
-    bump_octave: wp.float32
+    texels: wp.float32
     label: wp.uint8
 
 
@@ -78,7 +79,7 @@ def _noise(volumes: wp.array[wp.vec4], level: int, place: wp.vec3) -> wp.vec4:
     mask = size - 1
     # The sizes before this level add up to a geometric series.
     start = (_NOISE * _NOISE * _NOISE - size * size * size) * 8 / 7
-    at = place * (float(size) / float(_NOISE))
+    at = place * (float(size) * _A_TEXEL)
     fx = wp.floor(at[0])
     fy = wp.floor(at[1])
     fz = wp.floor(at[2])
@@ -146,28 +147,33 @@ def _vessels(images: wp.array[float], place: wp.vec3, n: wp.vec3, level: int) ->
 
 
 @wp.func
-def _light(source: wp.vec3, look: Look, p: wp.vec3, n: wp.vec3, ray: wp.vec3, wrap: float, alpha2: float) -> wp.vec2:
-    """Return what one light guide gives: light on the tissue, and what a film of reflectance 1 mirrors."""
-    towards = source - p
-    square = wp.max(wp.length_sq(towards), 1.0e-6)
-    towards = towards / wp.sqrt(square)
-    cosine = wp.max(-wp.dot(towards, look.axis), 0.02)
-    beam = cosine / ((cosine + look.spot * (1.0 - cosine)) * square)
-    facing = wp.dot(n, towards)
-    diffuse = wp.max((facing + wrap) / ((1.0 + wrap) * (1.0 + wrap)), 0.0)
-    half = wp.normalize(towards - ray)
-    nh = wp.max(wp.dot(n, half), 0.0)
-    lh = wp.max(wp.dot(towards, half), 0.1)
-    spread = nh * nh * (alpha2 - 1.0) + 1.0
-    # GGX with the visibility of Kelemen and Szirmay-Kalos; the albedo is without the 1 / pi, so is this.
-    shine = alpha2 / (4.0 * spread * spread * lh * lh) * wp.clamp(facing * 6.0, 0.0, 1.0)
-    return wp.vec2(beam * diffuse, beam * shine)
+def _shine(to_a: wp.vec3, to_b: wp.vec3, mirrored: wp.vec3, alpha2: float) -> float:
+    """Return what a film of reflectance 1 mirrors of two light guides, as a share of the light on it.
+
+    GGX, whose half vector is taken from the mirrored ray and whose masking is left out: the light is beside the lens.
+    """
+    ahead_a = wp.max(wp.dot(mirrored, to_a), 0.0)
+    ahead_b = wp.max(wp.dot(mirrored, to_b), 0.0)
+    # For narrow lobes 1 - cos is half of 1 - cos^2, which needs no root.
+    off_a = 1.0 - ahead_a * ahead_a / wp.max(wp.length_sq(to_a), 1.0e-8)
+    off_b = 1.0 - ahead_b * ahead_b / wp.max(wp.length_sq(to_b), 1.0e-8)
+    spread_a = alpha2 + 0.25 * off_a
+    spread_b = alpha2 + 0.25 * off_b
+    # The albedo goes without the 1 / pi of a matte surface, so this does without one too; half for each guide.
+    return 0.125 * alpha2 * (1.0 / (spread_a * spread_a) + 1.0 / (spread_b * spread_b))
 
 
 @wp.func
-def _encode(tone: wp.array[float], light: float, deviation: float) -> wp.uint8:
-    seen = wp.max(light + deviation, 0.0)
-    return wp.uint8(tone[int(seen / (1.0 + seen) * float(_TONE - 1) + 0.5)])
+def _encode(tone: wp.array[wp.uint8], light: float, deviation: float) -> wp.uint8:
+    # The bits of a positive float rise with it, eight of the mantissa after the exponent are enough.
+    bits = wp.cast(wp.max(light + deviation, 0.0), wp.int32) >> 15
+    return tone[wp.clamp(bits - _TONE_FIRST, 0, _TONE - 1)]
+
+
+@wp.func
+def _octave(x: float) -> int:
+    """Return the whole part of the binary logarithm of a positive number."""
+    return (wp.cast(x, wp.int32) >> 23) - 127
 
 
 @wp.kernel
@@ -176,7 +182,7 @@ def stain(
 ) -> None:
     """Give each vertex the slow part of the tissue's stain, which needs no finer grid than the mesh."""
     vertex = wp.tid()
-    vertex_stain[vertex] = _noise(volumes, 1, (vertices[vertex] + looks[0].texture_offset) * _STAIN_TEXELS)[3]
+    vertex_stain[vertex] = _noise(volumes, 0, (vertices[vertex] + looks[0].texture_offset) * _STAIN_TEXELS)[3]
 
 
 @wp.kernel
@@ -189,13 +195,12 @@ def shade(
     triangle: wp.array[int],
     weights: wp.array[wp.vec2],
     depth: wp.array[float],
-    vertices: wp.array[wp.vec3],
+    flat_normal: wp.array[wp.vec3],
     vertex_shape: wp.array[wp.vec4],
     vertex_stain: wp.array[float],
-    triangles: wp.array[wp.vec3i],
-    triangle_object: wp.array[int],
+    triangles: wp.array[wp.vec4i],
     tissues: wp.array[Tissue],
-    tone: wp.array[float],
+    tone: wp.array[wp.uint8],
     gauss: wp.array[float],
     volumes: wp.array[wp.vec4],
     vessels: wp.array[float],
@@ -216,73 +221,66 @@ def shade(
         normal[pixel] = wp.vec3(0.0, 0.0, 0.0)
         return
     look = looks[0]
-    owner = triangle_object[index]
-    tissue = tissues[owner]
     corner = triangles[index]
+    tissue = tissues[corner[3]]
     rotation = pose[0].rotation
     ray_camera = rays[pixel]
     ray = wp.transpose(rotation) * ray_camera
     distance = depth[pixel] / ray_camera[2]
     p = pose[0].position + ray * distance
 
-    a = vertices[corner[0]]
-    flat = wp.normalize(wp.cross(vertices[corner[1]] - a, vertices[corner[2]] - a))
-    if wp.dot(flat, ray) > 0.0:
-        flat = wp.neg(flat)
-    normal[pixel] = rotation * flat
+    normal[pixel] = rotation * flat_normal[index]
     semantic[pixel] = tissue.label
-    instance[pixel] = wp.uint16(owner + 1)
+    instance[pixel] = wp.uint16(corner[3] + 1)
 
     u = weights[pixel][0]
     v = weights[pixel][1]
-    shape = u * vertex_shape[corner[0]] + v * vertex_shape[corner[1]] + (1.0 - u - v) * vertex_shape[corner[2]]
-    n = wp.normalize(wp.vec3(shape[0], shape[1], shape[2]))
+    w = 1.0 - u - v
+    shape = u * vertex_shape[corner[0]] + v * vertex_shape[corner[1]] + w * vertex_shape[corner[2]]
+    n = wp.vec3(shape[0], shape[1], shape[2])
     # Towards an outline the smooth normal may point away from the camera, where the surface does not.
     away = wp.dot(n, ray)
-    if away > -0.08:
-        n = wp.normalize(n - (away + 0.08) * ray)
+    n = n - wp.max(away + 0.08, 0.0) * ray
 
     # A pixel's footprint on the surface decides how fine a texture it sees.
     place = p + look.texture_offset
     footprint = distance * look.pixel_angle / wp.max(-away, 0.25)
-    octave = wp.log2(footprint)
-    texels = tissue.bump_frequency * _TEXELS_A_BUMP
-    level = wp.clamp(int(octave + tissue.bump_octave), 0, _NOISE_LEVELS - 1)
-    relief = _noise(volumes, level, place * texels)
-    slope = tissue.bump_slope * look.bump
-    gradient = wp.vec3(relief[0], relief[1], relief[2]) * slope
+    level = wp.clamp(_octave(footprint * tissue.texels) + 1, 0, _NOISE_LEVELS - 1)
+    relief = _noise(volumes, level, _TURN * (place * tissue.texels))
+    gradient = (_UNTURN * wp.vec3(relief[0], relief[1], relief[2])) * tissue.bump_slope
     bumpy = wp.normalize(n - gradient + wp.dot(gradient, n) * n)
 
     # What a pixel cannot resolve of the relief and of the mesh's own curvature widens the highlight.
-    alpha = tissue.alpha * look.roughness
-    alpha2 = alpha * alpha + 0.04 * float(level) * slope * slope + footprint * footprint * 2.0e3
-    lit = _light(look.light_a, look, p, bumpy, ray, tissue.wrap, alpha2) + _light(
-        look.light_b, look, p, bumpy, ray, tissue.wrap, alpha2
-    )
+    alpha2 = tissue.alpha2 + tissue.lost * float(level) + footprint * footprint * 2.0e3
+    towards = look.light - p
+    square = wp.max(wp.length_sq(towards), 1.0e-6)
+    nearness = 1.0 / square
+    towards = towards * wp.sqrt(nearness)
+    cosine = wp.max(-wp.dot(towards, look.axis), 0.02)
+    beam = cosine * nearness / (cosine + look.spot * (1.0 - cosine))
+    facing = wp.dot(bumpy, towards)
+    diffuse = beam * wp.max(facing + tissue.wrap, 0.0) * tissue.wrap_share
+    mirrored = ray - (2.0 * wp.dot(ray, bumpy)) * bumpy
+    shine = _shine(look.light_a - p, look.light_b - p, mirrored, alpha2)
+    shine = shine * beam * wp.clamp(facing * 6.0, 0.0, 1.0) * tissue.film
 
     # Blood: its amount varies, and vessels hold more of it.
-    slow = u * vertex_stain[corner[0]] + v * vertex_stain[corner[1]] + (1.0 - u - v) * vertex_stain[corner[2]]
+    slow = u * vertex_stain[corner[0]] + v * vertex_stain[corner[1]] + w * vertex_stain[corner[2]]
     blood = wp.clamp(look.mottling * (0.07 * slow + 0.05 * relief[3]) + 0.1 * shape[3], -0.3, 0.3)
-    albedo = wp.cw_mul(tissue.colour, wp.vec3(1.0, 1.0, 1.0) - blood * tissue.absorption)
-    vessel_level = wp.clamp(int(octave + look.vessel_octave), 0, _VESSEL_LEVELS - 1)
+    vessel_level = wp.clamp(_octave(footprint * look.vessel_texels), 0, _VESSEL_LEVELS - 1)
     vessel = _vessels(vessels, place * look.vessel_frequency, n, vessel_level)
-    vessel = wp.clamp(vessel * tissue.vessel_density * look.vessel_strength * (1.0 + 0.4 * slow), 0.0, 1.0)
-    albedo = wp.lerp(albedo, tissue.vessel_colour, vessel)
-    albedo = wp.cw_mul(albedo, look.tint)
-    grey = wp.dot(albedo, wp.vec3(0.2126, 0.7152, 0.0722))
-    albedo = wp.vec3(grey, grey, grey) * (1.0 - look.saturation) + albedo * look.saturation
+    vessel = wp.clamp(vessel * tissue.vessel_strength * (1.0 + 0.4 * slow), 0.0, 1.0)
+    albedo = wp.lerp(tissue.colour - blood * tissue.blood, tissue.vessel_colour, vessel)
 
     # Light that walls throw at each other: it falls off more slowly than the direct light, and each bounce reddens it.
-    around = look.ambient * 0.10 / (distance * distance + 3.0e-4) * (1.0 - 0.6 * shape[3])
-    indirect = wp.cw_mul(albedo, albedo) * around
-    shine = tissue.specular * look.wetness * lit[1]
-    light = albedo * lit[0] + indirect + wp.vec3(shine, shine, shine)
-    light = wp.cw_mul(look.light_colour, light) * ((1.0 - look.vignette * vignette[pixel]) * look.gain)
-    brightness = wp.dot(light, wp.vec3(0.2126, 0.7152, 0.0722))
+    around = look.ambient * (1.0 - 0.6 * shape[3]) / (distance * distance + 3.0e-4)
+    light = albedo * diffuse + wp.cw_mul(albedo, albedo) * around + wp.vec3(shine, shine, shine)
+    light = wp.cw_mul(look.light_colour, light) * (1.0 - look.vignette * vignette[pixel])
+    brightness = 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2]
     luminance[pixel] = brightness
 
-    bits = wp.randu(wp.rand_init(int(look.seed), pixel))
-    sigma = wp.sqrt(look.shot_noise * look.shot_noise * brightness + look.read_noise * look.read_noise)
+    sigma = wp.sqrt(look.shot_noise * brightness + look.read_noise)
+    bits = wp.rand_init(int(look.seed), pixel)
     rgb[pixel] = wp.vec3ub(
         _encode(tone, light[0], sigma * gauss[int(bits & wp.uint32(1023))]),
         _encode(tone, light[1], sigma * gauss[int((bits >> wp.uint32(10)) & wp.uint32(1023))]),

@@ -5,11 +5,11 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float32
 
-NOISE_SIZE = 64
+NOISE_SIZE = 32
 """Texels along an edge of the finest volume; a power of two."""
-NOISE_WAVES = 12
+NOISE_WAVES = 8
 """Fine bumps along that edge; there are four times larger ones besides."""
-NOISE_LEVELS = 4
+NOISE_LEVELS = 3
 """Volumes of halved size for surfaces farther away."""
 
 
