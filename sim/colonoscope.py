@@ -39,15 +39,16 @@ class ScopeDevice:
     """From the first node to the end face with the lens [m]; with the first segment the rigid tip is 15 mm long."""
     bending_length: float = 0.09
     """Of the bending section, behind the rigid tip [m]."""
-    shaft_rigidity: float = 0.02
-    """Flexural rigidity of the insertion tube [N m^2]; 160 to 300 N cm^2 was measured by Wehrmeyer, Barthel, Roth and
-    Saifuddin, Colonoscope flexural rigidity measurement, Medical & Biological Engineering & Computing 36, 1998."""
+    shaft_rigidity: float = 0.016
+    """Flexural rigidity of the insertion tube [N m^2]: the soft end of the 160 to 300 N cm^2 measured by Wehrmeyer,
+    Barthel, Roth and Saifuddin, Colonoscope flexural rigidity measurement, Medical & Biological Engineering & Computing
+    36, 1998, since the wall is rigid here and does not give way as bowel does."""
     passive_length: float = 0.10
     """Of the softer part behind the bending section [m]."""
     passive_rigidity: float = 0.008
     """Flexural rigidity of that part [N m^2]: less than the shaft's, as in Olympus' passive bending."""
-    bending_rigidity: float = 0.1
-    """Of the bending section held by its wires [N m^2]; estimated: a tip force of 5 to 8 N yields some 35 degrees."""
+    bending_rigidity: float = 0.05
+    """Of the bending section held by its wires [N m^2]; estimated: a tip force of 5 N yields some 35 degrees."""
     axial_rigidity: float = 2.0e4
     """Force over axial strain [N]: 0.2 % at 40 N, as good as inextensible."""
     density: float = 0.25
@@ -66,7 +67,7 @@ class ScopeDevice:
     """[N] at which the hand slips. Peak pushing forces of 18 to 44 N were measured by Appleyard et al., The measurement
     of forces exerted during colonoscopy, Gastrointestinal Endoscopy 52(2), 2000."""
     pull_limit: float = 30.0
-    """[N]; the same study found pulling forces of 10 to 18 N at most, so that this limit is seldom met."""
+    """[N]; the same study found pulling forces of 1.8 kgf, or 18 N, at most, so that this limit is seldom met."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class Colonoscope:
         path: Float[np.ndarray, "n 3"],
         *,
         insertion: float = 0.07,
-        friction: float = 0.1,
+        friction: float = 0.03,
         device: ScopeDevice | None = None,
         substeps: int = 6,
     ) -> None:
@@ -137,7 +138,8 @@ class Colonoscope:
             orifice: The anus.
             path: From the anus inwards [m].
             insertion: Length inside at the start [m].
-            friction: Coulomb's coefficient; 0.1 is a lubricated scope on mucosa (Dogramadzi and others; 0 is allowed).
+            friction: Coulomb's coefficient. On wet bowel mucosa 0.007 to 0.054 was measured (Tribology Letters 51(3), 2013,
+                doi:10.1007/s11249-013-0167-1); 0.1 is a dry, tight bend.
             device: The instrument; None for the default.
             substeps: In a control step.
 
@@ -221,7 +223,7 @@ class Colonoscope:
         rod.bend_last = round(device.bending_length / device.spacing)
         rod.substeps = substeps
         rod.iterations = 10
-        rod.tolerance = 1.0e-4
+        rod.tolerance = 3.0e-5
         rod.longest_move = 0.002
         rod.grid_origin = wp.vec3d(*self._wall.origin)
         rod.grid_spacing = self._wall.spacing

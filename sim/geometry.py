@@ -14,8 +14,8 @@ LOOK_AHEAD = 0.04
 farther cuts the corner, and hooks the tip behind the fold on the inner side of a bend."""
 FALL_BACK = 0.02
 """How far ahead the point lies that is taken when none is seen [m]."""
-CLEARANCE = float(__import__("os").environ.get("CL","0.002"))
-"""The line of sight keeps this far from the wall [m]."""
+CLEARANCE = 0.0065
+"""The line of sight keeps this far from the wall [m]: the radius of a scope, so that a tip which follows it gets by."""
 _STEP = 0.002  # [m] of the candidates along the centreline
 _SAMPLES = 40  # on each line of sight
 _WINDOW = 0.06  # a point is looked for within this arc of where it was before [m]
@@ -89,8 +89,9 @@ class CentrelineGuide:
         reach = np.linalg.norm(lines, axis=1)
         samples = camera + self._fractions[None, :, None] * lines[:, None, :]
         clear = self._wall.distance(samples.reshape(-1, 3)).reshape(len(lines), _SAMPLES)
-        # The camera itself may be nearer to the wall than the clearance: ask less of the first centimetre.
-        needed = np.minimum(CLEARANCE, 0.25 * self._fractions[None, :] * reach[:, None])
+        # A camera near the wall may look along it: no more is asked than it has, and then more and more.
+        here = self._wall.distance(camera[None])[0] - 5e-4
+        needed = np.minimum(CLEARANCE, here + 0.25 * self._fractions[None, :] * reach[:, None])
         seen = np.flatnonzero(np.all(clear >= needed, axis=1) & (reach > 1e-6))
         target = candidates[seen[-1]] if len(seen) else self.point(arc + FALL_BACK)
         return unit(T_world_camera[:3, :3].T @ (target - camera)), bool(len(seen))
