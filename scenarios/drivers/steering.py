@@ -36,6 +36,12 @@ class SteeringOptions:
     """Turn of the shaft in each step of a retreat, one way and the other in turn [rad]."""
     withdrawal_step: float = 0.0075
     """Withdrawal in a control step [m]."""
+    hard_pull: float = 12.0
+    """Pull at which the tip counts as hooked [N]."""
+    unhook_steps: int = 3
+    """Control steps in which a hooked tip is given way."""
+    steady_steps: int = 15
+    """Control steps from then on without a sweep."""
     sweep_angle: float = 0.35
     """Half the opening of the cone that the tip sweeps during the inspection [rad]."""
     sweep_period: float = 16.0
@@ -53,13 +59,15 @@ class Steering:
         """Forget the last episode."""
         self._retreat = 0
         self._step = 0
+        self._free = self._options.steady_steps
         self._torque = self._options.torque
         self._insertions: deque[float] = deque(maxlen=self._options.patience)
 
     def command(self, prediction: Prediction, readings: Readings, phase: str) -> ScopeCommand:
         """Choose the command for a phase: `insertion`, or else inspection while withdrawing."""
         self._step += 1
-        return self._withdraw(prediction) if phase == "withdrawal" else self._insert(prediction, readings)
+        withdrawing = phase == "withdrawal"
+        return self._withdraw(prediction, readings) if withdrawing else self._insert(prediction, readings)
 
     def _insert(self, prediction: Prediction, readings: Readings) -> ScopeCommand:
         options = self._options
@@ -97,14 +105,26 @@ class Steering:
         )
         return idle or readings.blocked or _depth_ahead(prediction) < self._options.near
 
-    def _withdraw(self, prediction: Prediction) -> ScopeCommand:
+    def _withdraw(self, prediction: Prediction, readings: Readings) -> ScopeCommand:
         options = self._options
         right, up, _ = _angles(prediction.lumen_direction)
+        if self._free > options.unhook_steps and (readings.blocked or readings.push_force < -options.hard_pull):
+            self._free = 0
+        self._free += 1
+        if self._free <= options.unhook_steps:
+            # The tip hangs behind a fold: give way, and let it turn to the lumen before it is pulled again.
+            return ScopeCommand(
+                advance=options.step / 2,
+                bend_up=options.gain * up - options.relax * readings.bend_up,
+                bend_right=options.gain * right - options.relax * readings.bend_right,
+                roll=0.0,
+            )
         turn = 2 * np.pi * self._step / options.sweep_period
+        sweep = options.sweep_angle if self._free > options.steady_steps else 0.0
         return ScopeCommand(
             advance=-options.withdrawal_step,
-            bend_up=options.gain * (up + options.sweep_angle * float(np.sin(turn))),
-            bend_right=options.gain * (right + options.sweep_angle * float(np.cos(turn))),
+            bend_up=options.gain * (up + sweep * float(np.sin(turn))),
+            bend_right=options.gain * (right + sweep * float(np.cos(turn))),
             roll=0.0,
         )
 
