@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -40,9 +41,9 @@ def read_landmarks(path: Path) -> dict[str, Float64[np.ndarray, "3"]]:
     return {name: point * 1e-3 for name, point in zip(names, points, strict=True)}
 
 
-def _json_rows(text: str) -> list[tuple[str, list[float]]]:
+def _json_rows(text: str) -> list[tuple[str, list[Any]]]:
     return [(str(name), list(point)) for name, point in dict(json.loads(text)).items()]
 
 
-def _csv_rows(text: str) -> list[tuple[str, list[str]]]:
+def _csv_rows(text: str) -> list[tuple[str, list[Any]]]:
     return [(row["name"].strip(), [row["x"], row["y"], row["z"]]) for row in csv.DictReader(text.splitlines())]

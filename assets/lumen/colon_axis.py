@@ -8,12 +8,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from assets.errors import InputError
-from assets.lumen.colon_route import place
-from assets.lumen.curves import arc_lengths, resampled, smoothed, tangents
+from assets.lumen.curves import SPACING, arc_lengths, place, resampled, smoothed, tangents
 from assets.lumen.grid import Grid
-
-SPACING = 2e-3
-"""Of the centreline's points [m]."""
 
 SMOOTHING = 8e-3
 """Standard deviation [m] that takes a skeleton's steps away; well below the 20 mm radius of a sharp colonic bend."""

@@ -7,8 +7,8 @@ from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from assets.errors import InputError
-from assets.lumen.colon_route import ORDER, place
-from assets.lumen.curves import arc_lengths
+from assets.lumen.colon_route import ORDER
+from assets.lumen.curves import arc_lengths, place
 
 LENGTH_RANGE = (1.2, 1.8)
 """Of a colon from anus to caecum [m]; CT colonography finds 1.2 to 2.5 m with most below 2 m (Khashab et al.,

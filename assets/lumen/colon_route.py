@@ -15,7 +15,7 @@ from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from assets.errors import InputError
-from assets.lumen.curves import arc_lengths
+from assets.lumen.curves import arc_lengths, place
 from assets.lumen.skeleton_graph import SkeletonGraph
 
 MAX_ROUTES = 20_000
@@ -211,9 +211,3 @@ def _depths(points: NDArray[np.float64], arc: NDArray[np.float64], at: int) -> t
     after = (arc > arc[at]) & (arc < arc[at] + LIMB)
     y = points[:, 1]
     return (float(y[before].mean()) if before.any() else y[at], float(y[after].mean()) if after.any() else y[at])
-
-
-def place(point: Float64[np.ndarray, "3"]) -> str:
-    """Write a point [m] as people read it."""
-    x, y, z = (float(value) * 1e3 for value in point)
-    return f"RAS ({x:.0f}, {y:.0f}, {z:.0f}) mm"

@@ -1,9 +1,12 @@
-"""Polylines: arc length, even spacing, smoothing."""
+"""Polylines: arc length, even spacing, smoothing; and how people read a place."""
 
 import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
 from scipy import ndimage
+
+SPACING = 2e-3
+"""Of a centreline's points [m]."""
 
 
 def arc_lengths(points: Float64[np.ndarray, "n 3"]) -> NDArray[np.float64]:
@@ -36,3 +39,9 @@ def tangents(points: Float64[np.ndarray, "n 3"]) -> NDArray[np.float64]:
     """Return unit tangents by central differences, shape (n, 3)."""
     direction = np.gradient(points, axis=0)
     return np.asarray(direction / np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-12))
+
+
+def place(point: Float64[np.ndarray, "3"]) -> str:
+    """Write a point [m] as people read it."""
+    x, y, z = (float(value) * 1e3 for value in point)
+    return f"RAS ({x:.0f}, {y:.0f}, {z:.0f}) mm"

@@ -13,9 +13,8 @@ from scipy.spatial import cKDTree
 
 from assets.errors import InputError
 from assets.lumen.alterations import Alterations, Tests, alterations
-from assets.lumen.colon_axis import LIMB_SEPARATION, SPACING, Axis
-from assets.lumen.colon_route import place
-from assets.lumen.curves import resampled
+from assets.lumen.colon_axis import LIMB_SEPARATION, Axis
+from assets.lumen.curves import SPACING, place, resampled
 from assets.lumen.grid import Grid
 from assets.lumen.growth import BETWEEN_LIMBS, INSIDE, WOULD_LOOP, grow, power_order
 from assets.lumen.relief import Relief

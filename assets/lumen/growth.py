@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int, Int16
+from jaxtyping import Bool, Float32, Float64, Int, Int16
 from numpy.typing import NDArray
 
 from assets.lumen.simple_points import OFFSETS, SimplePoints
@@ -142,19 +142,19 @@ class _Grower:
 
 
 def power_order(
-    voxels: Float[np.ndarray, "n 3"],
+    voxels: Int[np.ndarray, "n 3"],
     points: Float64[np.ndarray, "m 3"],
     radius: Float64[np.ndarray, "m"],
 ) -> NDArray[np.float32]:
-    """Order voxels by their power distance to the spheres along a centreline, as a length, shape (n,).
+    """Order voxels by their power distance to the spheres along a centreline, in voxels, shape (n,).
 
     With it the fronts of two touching limbs meet where their spheres do, also where one is wider than the other
     (the power diagram of Aurenhammer, SIAM J. Comput. 16(1), 1987).
 
     Args:
-        voxels: Positions.
-        points: Centres of the spheres, in the same unit.
-        radius: Of the spheres, in the same unit.
+        voxels: Indices.
+        points: Centres of the spheres, in voxels.
+        radius: Of the spheres, in voxels.
     """
     order = np.empty(len(voxels), np.float32)
     centre = points.mean(axis=0)

@@ -10,7 +10,12 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from skimage.morphology import skeletonize
 
+from assets.errors import InputError
+from assets.lumen.curves import SPACING, place
 from assets.lumen.grid import Grid
+
+SHORTEST_RING = 8
+"""A curve from a junction to itself of fewer voxels than this is a detail of the junction."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +89,16 @@ def skeleton_graph(
     edges = []
     for chain in _chains(neighbours, node):
         first, last = int(node[chain[0]]), int(node[chain[-1]])
-        if first == last:
-            continue  # a loop within one junction
         points = np.vstack([centres[first], world[chain[1:-1]], centres[last]])
-        edges.append(Edge((first, last), points, radius[chain]))
+        if first != last:
+            edges.append(Edge((first, last), points, radius[chain]))
+        elif len(chain) >= SHORTEST_RING:
+            # A limb whose tip is fused to its own start: a node halfway makes it two curves.
+            half = len(chain) // 2
+            centres = np.vstack([centres, points[half]])
+            middle = len(centres) - 1
+            edges.append(Edge((first, middle), points[: half + 1], radius[chain[: half + 1]]))
+            edges.append(Edge((middle, last), points[half:], radius[chain[half:]]))
     return SkeletonGraph(centres, tuple(edges))
 
 
@@ -100,34 +111,41 @@ def _chains(neighbours: list[list[int]], node: NDArray[np.int64]) -> list[list[i
             while node[chain[-1]] < 0:
                 chain.append(next(voxel for voxel in neighbours[chain[-1]] if voxel != chain[-2]))
             # Each curve is met from both ends; keep the one from the lower voxel.
-            if (chain[0], chain[1]) <= (chain[-1], chain[-2]) and node[chain[0]] != node[chain[-1]]:
+            if (chain[0], chain[1]) <= (chain[-1], chain[-2]):
                 chains.append(chain)
     return chains
 
 
-def bridged(graph: SkeletonGraph, longest: float) -> tuple[SkeletonGraph, float]:
-    """Join the pieces of a graph by straight bridges, the shortest first.
+def bridged(graph: SkeletonGraph, longest: float) -> SkeletonGraph:
+    """Join the pieces of a graph by straight bridges (radius 0), the shortest first.
 
     Args:
         graph: Of any number of pieces.
         longest: Longest bridge allowed [m].
 
-    Returns:
-        The graph with its bridges (radius 0), and the shortest gap that stays [m]: 0 where it is one piece.
+    Raises:
+        InputError: A gap is longer; it names the place.
     """
     edges = list(graph.edges)
-    ends = np.array([node for node in range(len(graph.nodes)) if len(graph.at(node)) <= 1], dtype=int)
+    degree = np.bincount(np.array([edge.nodes for edge in edges], dtype=int).ravel(), minlength=len(graph.nodes))
     while True:
-        pairs = np.array([edge.nodes for edge in edges]).reshape(-1, 2)
+        pairs = np.array([edge.nodes for edge in edges], dtype=int).reshape(-1, 2)
         links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(graph.nodes),) * 2)
         count, piece = connected_components(links, directed=False)
-        if count == 1:
-            return SkeletonGraph(graph.nodes, tuple(edges)), 0.0
+        if count <= 1:
+            return SkeletonGraph(graph.nodes, tuple(edges))
+        # A bridge starts from an end; a ring has none, so any of its nodes will do.
+        with_end = np.bincount(piece[degree <= 1], minlength=count) > 0
+        ends = np.flatnonzero((degree <= 1) | ~with_end[piece])
         gaps = np.linalg.norm(graph.nodes[ends][:, None] - graph.nodes[ends][None], axis=2)
         gaps[piece[ends][:, None] == piece[ends][None]] = np.inf
-        a, b = np.unravel_index(int(np.argmin(gaps)), gaps.shape)
-        if not gaps[a, b] <= longest:
-            return SkeletonGraph(graph.nodes, tuple(edges)), float(gaps[a, b])
-        steps = np.linspace(0.0, 1.0, max(int(gaps[a, b] / 2e-3), 2))[:, None]
-        line = (1 - steps) * graph.nodes[ends[a]] + steps * graph.nodes[ends[b]]
-        edges.append(Edge((int(ends[a]), int(ends[b])), line, np.zeros(len(line))))
+        a, b = (int(ends[n]) for n in np.unravel_index(int(np.argmin(gaps)), gaps.shape))
+        gap = float(gaps.min())
+        if gap > longest:
+            raise InputError(
+                f"expected a colon in pieces at most {longest * 1e3:.0f} mm apart, found a gap of {gap * 1e3:.0f} mm "
+                f"between {place(graph.nodes[a])} and {place(graph.nodes[b])}"
+            )
+        steps = np.linspace(0.0, 1.0, max(int(gap / SPACING), 2))[:, None]
+        line = (1 - steps) * graph.nodes[a] + steps * graph.nodes[b]
+        edges.append(Edge((a, b), line, np.zeros(len(line))))
