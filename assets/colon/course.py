@@ -96,7 +96,7 @@ def _resample(points: Array, count: int) -> Array:
     return np.stack([np.interp(at, arc, column) for column in points.T], axis=1)
 
 
-def _template(rng: np.random.Generator, segments: Segments, counts: NDArray[np.intp]) -> tuple[Array, Array]:
+def _template(rng: np.random.Generator, segments: Segments, counts: list[int]) -> tuple[Array, Array]:
     """Draw the course before relaxation; nodes, shape (n, 3), and how firmly each is held, shape (n,)."""
 
     def shift(point: Array, deviation: float) -> Array:
@@ -268,7 +268,7 @@ def draw_course(rng: np.random.Generator, segments: Segments) -> tuple[Course, S
     Returns:
         The course, and the segments with the lengths that they have on it. `fits` says whether it is fit for use.
     """
-    counts = 2 * np.maximum(np.round(segments.lengths / (2 * STEP)).astype(np.intp), 3)
+    counts = [2 * max(round(float(length) / (2 * STEP)), 3) for length in segments.lengths]
     rest = np.repeat(segments.lengths / counts, counts)
     nodes, hold = _template(rng, segments, counts)
     radius = segments.radius(np.concatenate([[0.0], np.cumsum(rest)]))

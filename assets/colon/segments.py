@@ -45,9 +45,9 @@ class Segment:
 # CT Colonography, Thieme, 2013, chapter 4. Spacing, depth and scatter of the folds are chosen after such views.
 SEGMENTS = (
     Segment("rectum", 0.140, 0.012, 0.0215, 0.0, 0.0, 0.0, 0.0, 0.02, 0.0),
-    Segment("sigmoid", 0.415, 0.075, 0.0175, 0.032, 0.62, 0.72, 0.60, 0.09, 0.0006),
+    Segment("sigmoid", 0.425, 0.085, 0.0175, 0.032, 0.62, 0.72, 0.60, 0.09, 0.0006),
     Segment("descending", 0.250, 0.030, 0.0190, 0.038, 0.62, 0.60, 0.50, 0.09, 0.0012),
-    Segment("transverse", 0.480, 0.060, 0.0260, 0.027, 0.88, 0.92, 0.16, 0.12, 0.0022),
+    Segment("transverse", 0.490, 0.065, 0.0260, 0.027, 0.88, 0.92, 0.16, 0.12, 0.0022),
     Segment("ascending", 0.165, 0.020, 0.0280, 0.030, 0.80, 0.85, 0.22, 0.13, 0.0022),
     Segment("caecum", 0.065, 0.006, 0.0315, 0.034, 0.50, 0.60, 0.30, 0.08, 0.0018),
 )
@@ -84,7 +84,7 @@ class Segments:
 
     def at(self, arc: Float[np.ndarray, "*n"]) -> NDArray[np.intp]:
         """Return the index of the segment at each arc length [m]."""
-        return np.minimum(np.searchsorted(self.ends, arc, side="right"), len(SEGMENTS) - 1)
+        return np.asarray(np.minimum(np.searchsorted(self.ends, arc, side="right"), len(SEGMENTS) - 1))
 
     def name_at(self, arc: float) -> str:
         """Return the name of the segment at an arc length [m]."""
@@ -96,7 +96,7 @@ class Segments:
         starts = ends - self.lengths
         reach = 0.3 * self.lengths
         knots = np.stack([starts + reach, ends - reach], axis=1).ravel()
-        return np.interp(arc, knots, np.repeat(values, 2))
+        return np.asarray(np.interp(arc, knots, np.repeat(values, 2)))
 
     def radius(self, arc: Float[np.ndarray, "*n"]) -> NDArray[np.float64]:
         """Return the mean radius of the lumen [m] at each arc length [m], anal canal included."""
@@ -111,7 +111,7 @@ class Segments:
 def draw_segments(rng: np.random.Generator) -> Segments:
     """Draw one patient's segments: lengths normal, within 2 standard deviations, radii within 12 % of the mean."""
     spread = np.clip(rng.standard_normal(len(SEGMENTS)), -2.0, 2.0)
-    size = np.clip(rng.normal(1.0, 0.05), 0.9, 1.1)  # one factor for the whole patient
+    size = np.clip(rng.normal(1.0, 0.09), 0.82, 1.18)  # one factor for the whole patient
     lengths = np.array([s.length + spread[i] * s.length_deviation for i, s in enumerate(SEGMENTS)]) * size
     calibre = np.clip(rng.normal(1.0, 0.05), 0.9, 1.1)
     own = np.clip(rng.normal(1.0, 0.04, len(SEGMENTS)), 0.92, 1.08)
