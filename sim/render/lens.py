@@ -47,6 +47,8 @@ class LensTables:
     lens: Lens
     rays: Float32[np.ndarray, "n 3"]
     """Unit direction of each pixel, row by row, camera axes; 0 where the pixel shows nothing."""
+    slopes: Float32[np.ndarray, "n 2"]
+    """x / z and y / z of the rays, not a number where the pixel shows nothing."""
     radius_over_sine: Float32[np.ndarray, "m"]
     """Image radius over the sine of the off-axis angle, by the angle's cosine from -1 to 1; focal length 1."""
 
@@ -70,7 +72,11 @@ def build_lens(camera: Camera) -> LensTables:
     lens.bend_near = focal * _bend(near, radius(near), slope(near), curve(near))
     lens.bend_far = focal * _bend(far, radius(far), slope(far), curve(far))
     table = radius(angle) / np.sin(angle)
-    return LensTables(lens, np.ascontiguousarray(rays.reshape(-1, 3)), table.astype(np.float32))
+    rays = np.ascontiguousarray(rays.reshape(-1, 3))
+    lit = shown.ravel()
+    slopes = np.full((len(rays), 2), np.nan, np.float32)
+    slopes[lit] = rays[lit, :2] / rays[lit, 2:]
+    return LensTables(lens, rays, slopes, table.astype(np.float32))
 
 
 def _lens_curve(camera: Camera, widest: float) -> tuple[Curve, Curve, Curve]:

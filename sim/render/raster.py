@@ -222,8 +222,8 @@ def set_up(
 def rasterise(
     first_row: int,
     last_row: int,
-    width: int,
-    rays: wp.array[wp.vec3],
+    lens: Lens,
+    slopes: wp.array[wp.vec2],
     part_start: wp.array[int],
     counts: wp.array[int],
     boxes: wp.array[wp.vec4i],
@@ -234,7 +234,12 @@ def rasterise(
     weights: wp.array[wp.vec2],
     depth: wp.array[float],
 ) -> None:
-    """Fill one band of rows with the nearest triangle, the weights of its first two vertices, and z; one thread."""
+    """Fill one band of rows with the nearest triangle, the weights of its first two vertices, and z; one thread.
+
+    Rays are taken with z = 1, so that what a triangle's plane gives along one is 1 / z. No ray is not a number, which
+    lies inside no triangle.
+    """
+    width = lens.width
     for pixel in range(first_row * width, last_row * width):
         nearness[pixel] = 0.0
         triangle[pixel] = -1
@@ -249,22 +254,33 @@ def rasterise(
                 plane_c = planes[slot, 2]
                 plane = planes[slot, 3]
                 for y in range(top, bottom + 1):
-                    for pixel in range(y * width + box[0], y * width + box[2] + 1):
-                        ray = rays[pixel]
-                        if wp.dot(plane_a, ray) >= 0.0 and wp.dot(plane_b, ray) >= 0.0 and wp.dot(plane_c, ray) >= 0.0:
-                            near = wp.dot(plane, ray)
+                    slope_y = (float(y) - lens.cy) / lens.fy
+                    for x in range(box[0], box[2] + 1):
+                        pixel = y * width + x
+                        slope = wp.vec2((float(x) - lens.cx) / lens.fx, slope_y)
+                        if lens.fisheye:
+                            slope = slopes[pixel]
+                        if (
+                            plane_a[0] * slope[0] + plane_a[1] * slope[1] + plane_a[2] >= 0.0
+                            and plane_b[0] * slope[0] + plane_b[1] * slope[1] + plane_b[2] >= 0.0
+                            and plane_c[0] * slope[0] + plane_c[1] * slope[1] + plane_c[2] >= 0.0
+                        ):
+                            near = plane[0] * slope[0] + plane[1] * slope[1] + plane[2]
                             if near > nearness[pixel]:
                                 nearness[pixel] = near
                                 triangle[pixel] = slot
     for pixel in range(first_row * width, last_row * width):
         slot = triangle[pixel]
+        slope = slopes[pixel]
         depth[pixel] = 0.0
         if slot >= 0:
-            ray = rays[pixel]
-            a = wp.dot(planes[slot, 0], ray)
-            b = wp.dot(planes[slot, 1], ray)
-            total = a + b + wp.dot(planes[slot, 2], ray)
+            a = wp.dot(planes[slot, 0], wp.vec3(slope[0], slope[1], 1.0))
+            b = wp.dot(planes[slot, 1], wp.vec3(slope[0], slope[1], 1.0))
+            total = a + b + wp.dot(planes[slot, 2], wp.vec3(slope[0], slope[1], 1.0))
             share = 1.0 / wp.max(total, 1.0e-30)
             triangle[pixel] = source[slot]
             weights[pixel] = wp.vec2(a * share, b * share)
-            depth[pixel] = ray[2] / nearness[pixel]
+            depth[pixel] = 1.0 / nearness[pixel]
+            if wp.isnan(slope[0]):
+                triangle[pixel] = -1
+                depth[pixel] = 0.0

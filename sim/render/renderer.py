@@ -275,6 +275,7 @@ class Renderer:
             wp.zeros(3 * CLUSTER * self._threads, dtype=wp.vec3, device=self._device),
             wp.zeros(3 * CLUSTER * self._threads, dtype=wp.vec4, device=self._device),
         ]
+        slopes = put(self._lens.slopes, wp.vec2)
         table = put(self._lens.radius_over_sine, wp.float32)
         nearness = wp.zeros(len(self._shown), dtype=wp.float32, device=self._device)
         wp.load_module(raster, device=self._device)
@@ -288,8 +289,8 @@ class Renderer:
                 [
                     first,
                     last,
-                    self.camera.width,
-                    self._rays,
+                    self._lens.lens,
+                    slopes,
                     starts,
                     counts,
                     *listed,

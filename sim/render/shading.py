@@ -28,6 +28,7 @@ _NOISE_LEVELS = wp.constant(NOISE_LEVELS)
 # Turned, so that no wall of a scene built along the axes shows the volume's period: a third of a turn less 0.4 rad.
 _TURN = wp.constant(wp.mat33(0.7071, -0.5, 0.5, 0.5, 0.8536, 0.1464, -0.5, 0.1464, 0.8536))
 _UNTURN = wp.constant(wp.mat33(0.7071, 0.5, -0.5, -0.5, 0.8536, 0.1464, 0.5, 0.1464, 0.8536))
+_NOISE_BITS = wp.constant(NOISE_SIZE.bit_length() - 1)
 _A_TEXEL = wp.constant(1.0 / NOISE_SIZE)
 _STAIN_TEXELS = wp.constant(500.0)  # per metre; a stain's wave is some 12 texels, so 24 mm
 
@@ -75,11 +76,11 @@ class Tissue:
 @wp.func
 def _noise(volumes: wp.array[wp.vec4], level: int, place: wp.vec3) -> wp.vec4:
     """Fetch the tileable noise, linear in the six tetrahedra of a cell; `place` in finest texels."""
-    size = _NOISE >> level
-    mask = size - 1
+    bits = _NOISE_BITS - level
+    mask = (1 << bits) - 1
     # The sizes before this level add up to a geometric series.
-    start = (_NOISE * _NOISE * _NOISE - size * size * size) * 8 / 7
-    at = place * (float(size) * _A_TEXEL)
+    start = (_NOISE * _NOISE * _NOISE - (1 << (3 * bits))) * 8 / 7
+    at = place * (float(1 << bits) * _A_TEXEL)
     fx = wp.floor(at[0])
     fy = wp.floor(at[1])
     fz = wp.floor(at[2])
@@ -88,12 +89,10 @@ def _noise(volumes: wp.array[wp.vec4], level: int, place: wp.vec3) -> wp.vec4:
     z = at[2] - fz
     x0 = int(fx) & mask
     x1 = (x0 + 1) & mask
-    y0 = int(fy) & mask
-    y1 = ((y0 + 1) & mask) * size
-    y0 = y0 * size
-    z0 = int(fz) & mask
-    z1 = start + ((z0 + 1) & mask) * size * size
-    z0 = start + z0 * size * size
+    y0 = (int(fy) & mask) << bits
+    y1 = ((int(fy) + 1) & mask) << bits
+    z0 = start + ((int(fz) & mask) << (2 * bits))
+    z1 = start + (((int(fz) + 1) & mask) << (2 * bits))
     most = wp.max(x, wp.max(y, z))
     least = wp.min(x, wp.min(y, z))
     middle = x + y + z - most - least
@@ -154,13 +153,16 @@ def _shine(to_a: wp.vec3, to_b: wp.vec3, mirrored: wp.vec3, alpha2: float) -> fl
     """
     ahead_a = wp.max(wp.dot(mirrored, to_a), 0.0)
     ahead_b = wp.max(wp.dot(mirrored, to_b), 0.0)
-    # For narrow lobes 1 - cos is half of 1 - cos^2, which needs no root.
-    off_a = 1.0 - ahead_a * ahead_a / wp.max(wp.length_sq(to_a), 1.0e-8)
-    off_b = 1.0 - ahead_b * ahead_b / wp.max(wp.length_sq(to_b), 1.0e-8)
-    spread_a = alpha2 + 0.25 * off_a
-    spread_b = alpha2 + 0.25 * off_b
+    square_a = wp.max(wp.length_sq(to_a), 1.0e-8)
+    square_b = wp.max(wp.length_sq(to_b), 1.0e-8)
+    # For narrow lobes 1 - cos is half of 1 - cos^2, which needs no root; one division serves both guides.
+    spread_a = alpha2 * square_a + 0.25 * (square_a - ahead_a * ahead_a)
+    spread_b = alpha2 * square_b + 0.25 * (square_b - ahead_b * ahead_b)
+    share = 1.0 / (spread_a * spread_b)
+    peak_a = square_a * spread_b * share
+    peak_b = square_b * spread_a * share
     # The albedo goes without the 1 / pi of a matte surface, so this does without one too; half for each guide.
-    return 0.125 * alpha2 * (1.0 / (spread_a * spread_a) + 1.0 / (spread_b * spread_b))
+    return 0.125 * alpha2 * (peak_a * peak_a + peak_b * peak_b)
 
 
 @wp.func
@@ -254,11 +256,13 @@ def shade(
     alpha2 = tissue.alpha2 + tissue.lost * float(level) + footprint * footprint * 2.0e3
     towards = look.light - p
     square = wp.max(wp.length_sq(towards), 1.0e-6)
-    nearness = 1.0 / square
-    towards = towards * wp.sqrt(nearness)
-    cosine = wp.max(-wp.dot(towards, look.axis), 0.02)
-    beam = cosine * nearness / (cosine + look.spot * (1.0 - cosine))
-    facing = wp.dot(bumpy, towards)
+    reach = wp.sqrt(square)
+    ahead = wp.max(-wp.dot(towards, look.axis), 0.02 * reach)
+    # The beam's profile, cos / (cos + spot (1 - cos)), over the square of the distance.
+    spread = (ahead + look.spot * (reach - ahead)) * square
+    share = 1.0 / (spread * reach)
+    beam = ahead * reach * share
+    facing = wp.dot(bumpy, towards) * spread * share
     diffuse = beam * wp.max(facing + tissue.wrap, 0.0) * tissue.wrap_share
     mirrored = ray - (2.0 * wp.dot(ray, bumpy)) * bumpy
     shine = _shine(look.light_a - p, look.light_b - p, mirrored, alpha2)
