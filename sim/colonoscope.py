@@ -64,8 +64,8 @@ class ScopeDevice:
     max_roll_rate: float = float(np.radians(15))
     """In a control step [rad]."""
     push_limit: float = 40.0
-    """[N] at which the hand slips. Peak pushing forces of 18 to 44 N were measured by Appleyard et al., The measurement
-    of forces exerted during colonoscopy, Gastrointestinal Endoscopy 52(2), 2000."""
+    """[N] at which the hand slips. The peak of 21 colonoscopies was 4.4 kgf, or 43 N (Appleyard et al., The measurement
+    of forces exerted during colonoscopy, Gastrointest. Endosc. 52(2), 2000, doi:10.1067/mge.2000.107218)."""
     pull_limit: float = 30.0
     """[N]; the same study found pulling forces of 1.8 kgf, or 18 N, at most, so that this limit is seldom met."""
 
@@ -127,7 +127,7 @@ class Colonoscope:
         path: Float[np.ndarray, "n 3"],
         *,
         insertion: float = 0.07,
-        friction: float = 0.03,
+        friction: float = 0.02,
         device: ScopeDevice | None = None,
         substeps: int = 6,
     ) -> None:
@@ -138,8 +138,8 @@ class Colonoscope:
             orifice: The anus.
             path: From the anus inwards [m].
             insertion: Length inside at the start [m].
-            friction: Coulomb's coefficient. On wet bowel mucosa 0.007 to 0.054 was measured (Tribology Letters 51(3), 2013,
-                doi:10.1007/s11249-013-0167-1); 0.1 is a dry, tight bend.
+            friction: Coulomb's coefficient. On bowel mucosa 0.007 to 0.054 was measured (Tribology Letters 51(3), 2013,
+                doi:10.1007/s11249-013-0167-1), 0.09 on excised, lubricated colon (doi:10.1038/s44172-024-00177-5).
             device: The instrument; None for the default.
             substeps: In a control step.
 

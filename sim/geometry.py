@@ -10,8 +10,8 @@ from assets.transforms import unit
 from sim.wall_distance import WallDistance
 
 LOOK_AHEAD = 0.04
-"""How far ahead along the centreline a point may lie to be the lumen's direction [m]. Half the bending section: who aims
-farther cuts the corner, and hooks the tip behind the fold on the inner side of a bend."""
+"""How far ahead along the centreline a point may lie to be the lumen's direction [m]. Half the bending section: who
+aims farther cuts the corner, and hooks the tip behind the fold on the inner side of a bend."""
 FALL_BACK = 0.02
 """How far ahead the point lies that is taken when none is seen [m]."""
 CLEARANCE = 0.0065

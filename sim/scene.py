@@ -40,7 +40,7 @@ class ColonoscopyScene:
         *,
         camera: Camera,
         seed: int = 0,
-        friction: float = 0.03,
+        friction: float = 0.02,
         device: str = "cpu",
         threads: int = 2,
         scope_device: ScopeDevice | None = None,
