@@ -131,14 +131,22 @@ class _Grower:
         position = np.stack(np.unravel_index(voxels, self.shape), axis=1).astype(np.float32)
         apart = ((position[:, None] - self._centreline[window]) ** 2).sum(axis=2)
         own = window[np.arange(len(voxels)), np.argmin(apart, axis=1)]
-        around = self.nearest[voxels[:, None] + self._around]
-        far = (np.abs(around - own[:, None]) > self._separation[own][:, None]) & (around >= 0)
-        refused = far.any(axis=1)
+        refused = self._meets_limb(voxels, own)
         self.state[voxels[refused]] = BETWEEN_LIMBS
         voxels, own = voxels[~refused], own[~refused]
-        self.state[voxels] = INSIDE
         self.nearest[voxels] = own
-        return voxels
+        # Two fronts that meet within one batch see each other only now; both step back.
+        refused = self._meets_limb(voxels, own)
+        self.state[voxels[refused]] = BETWEEN_LIMBS
+        self.nearest[voxels[refused]] = -1
+        self.state[voxels[~refused]] = INSIDE
+        return voxels[~refused]
+
+    def _meets_limb(self, voxels: NDArray[np.int64], own: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Say by voxel whether another limb lies within reach, given the centreline points of the voxels."""
+        around = self.nearest[voxels[:, None] + self._around]
+        far = (np.abs(around - own[:, None]) > self._separation[own][:, None]) & (around >= 0)
+        return np.asarray(far.any(axis=1))
 
 
 def power_order(

@@ -12,9 +12,8 @@ from assets.lumen.colon import ColonOptions
 from assets.mesh_check import check_mesh, winding_number
 from assets.patient_check import check_patient
 
-SOURCE = (
-    Path(__file__).parents[2].parent / "shared" / "realdata" / "ct" / "totalseg_example" / "example_seg_full.nii.gz"
-)
+DATA = Path(__file__).parents[2].parent / "shared" / "realdata"
+SOURCE = DATA / "ct" / "totalseg_example" / "example_seg_full.nii.gz"
 ORDER = ["anus", "rectosigmoid", "sigmoid_descending", "splenic_flexure", "hepatic_flexure", "caecum"]
 
 pytestmark = [
@@ -91,7 +90,7 @@ def test_landmarks(patient, line):
     places = [tree.query(point)[1] for point in patient.landmarks.values()]
     assert places == sorted(set(places))
     organs = {organ.name: cKDTree(organ.surface.vertices) for organ in patient.organs}
-    assert organs["spleen"].query(patient.landmarks["splenic_flexure"])[0] < 0.03
+    assert organs["spleen"].query(patient.landmarks["splenic_flexure"])[0] < 0.05
     assert organs["liver"].query(patient.landmarks["hepatic_flexure"])[0] < 0.05
     assert np.linalg.norm(patient.landmarks["rectosigmoid"] - [-0.010, 0.176, 0.199]) < 0.01
 
