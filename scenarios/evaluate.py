@@ -11,12 +11,14 @@ from assets.sources import load_source, resolve_patients
 from scenarios.catalogue import driver_named, scenario_named
 from scenarios.colonoscopy import endoscope_camera
 from scenarios.episode_figures import episode_figures
-from scenarios.figures import Figure
+from scenarios.evaluation_report import HEADLINE, episode_stem, sample_path, strip_path, with_episodes
+from scenarios.figures import Figure, write_figures
 from scenarios.loop import run_episode
 from scenarios.observer import EpisodeRecord, Observer, read_record, write_record
 from scenarios.parallel import run_pieces
 from scenarios.progress import progress
-from scenarios.runs import cache_folder, source_name, start_run
+from scenarios.report import ReportData, write_report
+from scenarios.runs import cache_folder, run_config, start_run
 from sim.scene import ColonoscopyScene
 from sim.shards import file_sha256
 
@@ -65,8 +67,19 @@ class Evaluation:
 
 
 def evaluate(options: EvaluateOptions) -> tuple[Figure, ...]:
-    """Run every driver on every patient and seed, and return the figures; see `run_evaluation`."""
-    return run_evaluation(options).figures
+    """Run every driver on every patient and seed, write a report, and return the figures; see `run_evaluation`."""
+    evaluation = run_evaluation(options)
+    figures = evaluation.figures
+    write_figures(options.out / "report.json", figures)
+    data = ReportData(
+        title=f"{options.scenario}: {len(evaluation.episodes)} episodes",
+        summary="Drivers on the same patients, seeds and friction. Research software, not a medical device.",
+        config=run_config("trocar evaluate", options),
+        figures=figures,
+        headline=[name for name in HEADLINE if any(one.name == name for one in figures)],
+    )
+    write_report(options.out / "report.html", with_episodes(data, options.out, evaluation.episodes))
+    return figures
 
 
 def run_evaluation(options: EvaluateOptions) -> Evaluation:
@@ -106,10 +119,7 @@ def _drive_patient(piece: _Piece) -> tuple[EpisodeRecord, ...]:
     if options.friction is not None:
         scenario = replace(scenario, friction=options.friction)
     wanted = [(name, number) for name in options.drivers for number in range(options.episodes)]
-    paths = {
-        one: options.out / "episodes" / f"{source_name(piece.patient)}-{source_name(one[0])}-{one[1]}.json"
-        for one in wanted
-    }
+    paths = {one: options.out / "episodes" / f"{episode_stem(piece.patient, one[0], one[1])}.json" for one in wanted}
     missing = [one for one in wanted if not paths[one].exists()]
     if missing:
         patient = load_source(piece.patient)
@@ -120,7 +130,8 @@ def _drive_patient(piece: _Piece) -> tuple[EpisodeRecord, ...]:
                 seed = zlib.crc32(f"{options.seed}/{piece.patient}/{number}".encode())
                 observer = Observer()
                 episode = run_episode(scene, scenario, driver_named(name, options.model), seed, recorder=observer)
-                observer.save_strip(options.out / "strips" / f"{paths[name, number].stem}.png")
+                stem = paths[name, number].stem
+                observer.save_pictures(strip_path(options.out, stem), sample_path(options.out, stem))
                 write_record(paths[name, number], observer.record(piece.patient, episode))
     return tuple(read_record(paths[one]) for one in wanted)
 

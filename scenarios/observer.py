@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from assets.errors import InputError
 from perception.metrics import angular_error, confusion, depth_errors
-from perception.prediction import CLASSES
+from perception.prediction import CLASSES, POLYP
 from scenarios.episode import EpisodeSummary
 from scenarios.loop import Episode, Moment
 from scenarios.pictures import class_overlay, image_bytes
@@ -38,6 +38,8 @@ class EpisodeRecord:
     """Pixels by true class (row) and predicted class (column)."""
     errors: dict[str, float | None]
     """Mean over the judged frames: abs_rel, abs_rel_scaled (median-scaled), direction_error_deg; None: never judged."""
+    captions: list[str]
+    """What stands under the pictures of the film strip, from left to right."""
 
 
 class Observer:
@@ -48,7 +50,10 @@ class Observer:
         self._errors: dict[str, list[float]] = {"abs_rel": [], "abs_rel_scaled": [], "direction_error_deg": []}
         self._frames = 0
         self._pictures: list[UInt8[np.ndarray, "h w 3"]] = []
+        self._captions: list[str] = []
         self._spacing = 8
+        self._sample: Moment | None = None
+        self._polyp_pixels = -1
 
     def __call__(self, moment: Moment) -> bool:
         """Judge the perception of every 5th control step, and keep some pictures; never end the episode."""
@@ -58,8 +63,9 @@ class Observer:
         if step % self._spacing == 0:
             picture = class_overlay(moment.frame.rgb, moment.prediction.classes)
             self._pictures.append(np.concatenate([moment.frame.rgb, picture], axis=0))
+            self._captions.append(f"{moment.frame.time:.1f} s, {moment.situation.arc * 1000:.0f} mm")
             if len(self._pictures) == 2 * STRIP_FRAMES:  # of an episode of unknown length, keep pictures evenly spread
-                self._pictures = self._pictures[::2]
+                self._pictures, self._captions = self._pictures[::2], self._captions[::2]
                 self._spacing *= 2
         return True
 
@@ -69,6 +75,9 @@ class Observer:
         _, shown = frame.camera.rays()
         self._counts += confusion(said.classes[shown], truth.classes[shown], len(CLASSES))
         self._frames += 1
+        polyp_pixels = int(np.count_nonzero(truth.classes == POLYP))
+        if polyp_pixels > self._polyp_pixels:  # the sample is the frame that shows most of a polyp
+            self._sample, self._polyp_pixels = moment, polyp_pixels
         valid = (frame.depth > 0) & (said.depth > 0)
         if valid.any():
             raw = depth_errors(said.depth, frame.depth, valid)
@@ -88,17 +97,28 @@ class Observer:
             path=np.round(episode.path, 5).tolist(),
             frames=self._frames,
             counts=self._counts.tolist(),
+            captions=list(self._captions),
             errors={name: float(np.mean(values)) if values else None for name, values in self._errors.items()},
         )
 
-    def strip(self) -> UInt8[np.ndarray, "h w 3"]:
-        """Return the film strip: pictures above, the same with the predicted classes below, from left to right."""
-        return np.concatenate(self._pictures, axis=1)
-
-    def save_strip(self, path: Path) -> None:
-        """Write the film strip as a PNG."""
-        with atomic_file(path) as stream:
-            stream.write(image_bytes(self.strip()))
+    def save_pictures(self, strip: Path, sample: Path) -> None:
+        """Write the film strip as a PNG (pictures above, the same with the predicted classes below), and a sample."""
+        with atomic_file(strip) as stream:
+            stream.write(image_bytes(np.concatenate(self._pictures, axis=1)))
+        moment = self._sample
+        assert moment is not None
+        truth = truth_as_prediction(
+            moment.frame, moment.truth.lumen_direction, lumen_visible=moment.truth.lumen_visible
+        )
+        with atomic_file(sample) as stream:
+            np.savez_compressed(
+                stream,
+                rgb=moment.frame.rgb,
+                truth_classes=truth.classes,
+                predicted_classes=moment.prediction.classes,
+                truth_depth=moment.frame.depth,
+                predicted_depth=moment.prediction.depth,
+            )
 
 
 def write_record(path: Path, record: EpisodeRecord) -> None:
