@@ -16,7 +16,7 @@ wp.set_module_options({"enable_backward": False, "max_unroll": 4})
 _BACK = wp.constant(BACK_COSINE)
 _TABLE = wp.constant(TABLE_SIZE)
 _NEAR = wp.constant(1.0e-6)
-_SMALL_CHORD = wp.constant(0.15)
+_SMALL_CHORD = wp.constant(0.25)
 _ARCS = wp.constant(8)
 _CORNERS = wp.constant(3 * CLUSTER)
 
@@ -88,12 +88,12 @@ def _grow_arc(lens: Lens, table: wp.array[float], box: wp.vec4, a: wp.vec3, b: w
 
 
 @wp.func
-def _wide_box(lens: Lens, table: wp.array[float], a: wp.vec3, b: wp.vec3, c: wp.vec3, axis_inside: bool) -> wp.vec4:
+def _wide_box(
+    lens: Lens, table: wp.array[float], a: wp.vec3, b: wp.vec3, c: wp.vec3, axis_inside: bool, margin: float
+) -> wp.vec4:
     """Bound the image of a triangle that is large as seen from the lens, or lies beside or around it."""
     box = wp.vec4(1.0e9, 1.0e9, -1.0e9, -1.0e9)
-    margin = wp.float32(0.0)
     if lens.fisheye:
-        margin = lens.bend_far * 0.02  # an eighth of the square of the longest piece, 0.4 rad
         if axis_inside:
             box = wp.vec4(-1.0e9, -1.0e9, 1.0e9, 1.0e9)
         else:
@@ -177,14 +177,16 @@ def set_up(
             image_c = scratch_image[scratch + place_c]
             small = wp.min(a[2], wp.min(b[2], c[2])) > _NEAR
             margin = wp.float32(0.02)
+            chord_square = wp.float32(0.0)
+            bend = lens.bend_near
             if lens.fisheye:
                 # The longest side over the least distance bounds the chord between two directions.
                 longest = wp.max(wp.length_sq(b - a), wp.max(wp.length_sq(c - b), wp.length_sq(a - c)))
                 least = wp.min(image_a[2], wp.min(image_b[2], image_c[2]))
                 chord_square = longest / (least * least)
                 small = chord_square < _SMALL_CHORD * _SMALL_CHORD
-                # An arc departs from the chord between its ends by at most |p''| angle^2 / 8.
-                bend = lens.bend_near
+                # An arc departs from the chord between its ends by at most |p''| angle^2 / 8; it stays in a cone that
+                # holds its ends.
                 if wp.min(image_a[3], wp.min(image_b[3], image_c[3])) < lens.field_cosine:
                     bend = lens.bend_far
                 margin += 0.13 * bend * chord_square
@@ -200,7 +202,10 @@ def set_up(
             if not small:
                 axis = wp.vec3(0.0, 0.0, side)
                 behind = wp.dot(wp.cross(b, c), axis) <= 0.0 and wp.dot(wp.cross(c, a), axis) <= 0.0
-                box = _wide_box(lens, table, a, b, c, behind and wp.dot(wp.cross(a, b), axis) <= 0.0)
+                behind = behind and wp.dot(wp.cross(a, b), axis) <= 0.0
+                # An eighth of an arc is at most pi / 2 / 8 of its chord, which is 2 at most.
+                margin = 0.02 + 0.005 * bend * wp.min(chord_square, 4.0)
+                box = _wide_box(lens, table, a, b, c, behind, margin)
             x0 = int(wp.ceil(wp.clamp(box[0], 0.0, float(lens.width))))
             y0 = int(wp.ceil(wp.clamp(box[1], 0.0, float(lens.height))))
             x1 = int(wp.floor(wp.clamp(box[2], -1.0, float(lens.width - 1))))
