@@ -38,8 +38,10 @@ class SteeringOptions:
     """Withdrawal in a control step [m]."""
     hard_pull: float = 12.0
     """Pull at which the tip counts as hooked [N]."""
-    unhook_steps: int = 3
-    """Control steps in which a hooked tip is given way."""
+    unhook_steps: int = 2
+    """Control steps in which a hooked tip is given way; twice as many when it hooks again at once, and so on."""
+    unhook: float = 0.15
+    """Share of its bending that a hooked tip gives up in each of them."""
     steady_steps: int = 15
     """Control steps from then on without a sweep."""
     sweep_angle: float = 0.35
@@ -60,6 +62,7 @@ class Steering:
         self._retreat = 0
         self._step = 0
         self._free = self._options.steady_steps
+        self._hooks = 0
         self._torque = self._options.torque
         self._insertions: deque[float] = deque(maxlen=self._options.patience)
 
@@ -108,19 +111,21 @@ class Steering:
     def _withdraw(self, prediction: Prediction, readings: Readings) -> ScopeCommand:
         options = self._options
         right, up, _ = _angles(prediction.lumen_direction)
-        if self._free > options.unhook_steps and (readings.blocked or readings.push_force < -options.hard_pull):
-            self._free = 0
         self._free += 1
-        if self._free <= options.unhook_steps:
-            # The tip hangs behind a fold: give way, and let it turn to the lumen before it is pulled again.
+        if self._free > 0 and (readings.blocked or readings.push_force < -options.hard_pull):
+            self._hooks = self._hooks + 1 if self._free < options.steady_steps else 1
+            self._free = -options.unhook_steps * self._hooks
+            self._torque = -self._torque
+        if self._free <= 0:
+            # The tip hangs behind a fold: give way, straighten and turn it, each time more, before it is pulled again.
             return ScopeCommand(
                 advance=options.step / 2,
-                bend_up=options.gain * up - options.relax * readings.bend_up,
-                bend_right=options.gain * right - options.relax * readings.bend_right,
-                roll=0.0,
+                bend_up=options.gain * up - options.unhook * readings.bend_up,
+                bend_right=options.gain * right - options.unhook * readings.bend_right,
+                roll=self._torque,
             )
         turn = 2 * np.pi * self._step / options.sweep_period
-        sweep = options.sweep_angle if self._free > options.steady_steps else 0.0
+        sweep = options.sweep_angle if self._free >= options.steady_steps else 0.0
         return ScopeCommand(
             advance=-options.withdrawal_step,
             bend_up=options.gain * (up + sweep * float(np.sin(turn))),
