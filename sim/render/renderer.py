@@ -137,7 +137,8 @@ class Renderer:
                 appearance or Appearance(),
                 seed,
             )
-            self._upload(self._look_array, self._look)
+            if not self._device.is_cpu:
+                self._look_array.assign(self._look)
             self._dress(appearance or Appearance())
             self._run(shaded=True)
             return self._frame(T_world_camera, exposure, time)
@@ -200,9 +201,9 @@ class Renderer:
         off_centre = np.hypot(u - self.camera.cx, v - self.camera.cy) / corner
         self._vignette = put((off_centre**2).astype(np.float32), wp.float32)
 
-        self._pose = np.zeros(1, layout(raster.Pose))
-        self._look = np.zeros(1, layout(shading.Look))
         self._pose_array, self._look_array = make(1, raster.Pose), make(1, shading.Look)
+        # On the CPU these are the kernels' own memory, elsewhere copies to be sent.
+        self._pose, self._look = self._pose_array.numpy(), self._look_array.numpy()
         self._buffers: dict[str, Any] = {
             "triangle": make(pixels, wp.int32),
             "weights": make(pixels, wp.vec2),
@@ -319,22 +320,20 @@ class Renderer:
         ]
         return [self._launch(raycast.cast, len(self._shown), inputs)]
 
-    def _upload(self, array: Any, values: NDArray[Any]) -> None:
-        array.assign(values)
-
     def _place(self, T_world_camera: NDArray[np.float64]) -> None:
         if not np.isfinite(T_world_camera).all():
             raise InputError(f"renderer: expected a finite pose, found {T_world_camera.tolist()}")
         self._pose[0]["rotation"] = inverse(T_world_camera)[:3, :3]
         self._pose[0]["position"] = T_world_camera[:3, 3]
-        self._upload(self._pose_array, self._pose)
+        if not self._device.is_cpu:
+            self._pose_array.assign(self._pose)
 
     def _dress(self, appearance: Appearance) -> None:
         """Prepare what depends on the look alone, if it is another than the last frame's."""
         if self._appearance == appearance or not self._objects:
             return
         tissues = [tissue_of(item, appearance) for item in self._objects]
-        self._upload(self._tables["tissues"], np.array(tissues, dtype=layout(shading.Tissue)))
+        self._tables["tissues"].assign(np.array(tissues, dtype=layout(shading.Tissue)))
         inputs = [self._look_array, self._tables["volumes"], self._scene["vertices"], self._vertex_stain]
         wp.launch(shading.stain, dim=len(self.geometry.vertices), inputs=inputs, device=self._device)
         self._appearance = appearance
