@@ -25,7 +25,8 @@ class Geometry:
     normals: Float32[np.ndarray, "v 3"]
     """Smooth unit normals towards the side from which the object is seen."""
     cavity: Float32[np.ndarray, "v"]
-    """How hollow the surface is seen from that side: 1 deep in a groove, 0 flat, -1 on a sharp ridge."""
+    """How hollow the surface is seen from that side: 1 deep in a groove, 0 flat, down to -0.2 on a ridge; a polyp is a
+    ridge all over, and more would tell it by its pallor."""
     triangles: Int32[np.ndarray, "t 3"]
     scene_triangle: Int32[np.ndarray, "t"]
     """Index among the triangles of all objects one after the other."""
@@ -135,7 +136,7 @@ def _vertex_shape(
     cavity = np.einsum("ij,ij->i", around - points, normals) / np.maximum(reach, edge)
     for _ in range(2):
         cavity = mean @ cavity
-    return normals.astype(np.float32), np.clip(cavity, -1, 1).astype(np.float32)
+    return normals.astype(np.float32), np.clip(cavity, -0.2, 1).astype(np.float32)
 
 
 def _spheres(

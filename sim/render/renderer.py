@@ -65,12 +65,16 @@ class Renderer:
         Raises:
             InputError: A mesh is damaged, there are too many objects, or the device cannot do what is asked.
         """
-        wp.config.quiet = True
+        if wp.config.log_level < wp.LOG_ERROR:
+            wp.config.log_level = wp.LOG_ERROR  # otherwise Warp reports its devices on the console
         wp.init()
         self.camera = camera
         self.geometry: Geometry = build_geometry(objects)
         self.metered = 0.0
         """Mean luminance of the last picture: linear, 1 is full scale and no pixel counts for more."""
+        there = [str(one) for one in wp.get_devices()]
+        if device not in there:
+            raise InputError(f"renderer: expected a device of {', '.join(there)}, found {device!r}")
         self._device = wp.get_device(device)
         self._method: Method = visibility or ("raster" if self._device.is_cpu else "raycast")
         if len(objects) > 65535:

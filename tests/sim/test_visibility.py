@@ -6,6 +6,7 @@ import numpy as np
 import pybullet
 import pytest
 import trimesh
+import warp as wp
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
@@ -283,3 +284,25 @@ def test_wide_triangle_through_a_fisheye():
         expected = shown & (sides > 0).all(axis=-1) & (facing == (triangle.kind == "lumen"))
         sure = np.abs(sides).min(axis=-1) > 1e-4 * np.abs(sides).max()
         np.testing.assert_array_equal(mask[sure], expected[sure])
+
+
+@pytest.mark.gpu
+def test_cuda_gives_the_picture_of_the_cpu(colon):
+    devices = [str(device) for device in wp.get_devices()]
+    if "cuda:0" not in devices:
+        pytest.skip(f"needs a CUDA device; there are {', '.join(devices)}")
+    for camera in CAMERAS.values():
+        with Renderer(colon, camera) as cpu, Renderer(colon, camera, device="cuda:0") as cuda:
+            for pose in POSES:
+                one, other = cpu.render(pose), cuda.render(pose)
+                assert (one.instance == other.instance).mean() >= 0.999
+                match = cpu.visibility(pose).triangle == cuda.visibility(pose).triangle
+                assert match.mean() >= 0.999
+                np.testing.assert_allclose(one.depth[match], other.depth[match], rtol=1e-3)
+                np.testing.assert_allclose(one.normal[match], other.normal[match], atol=1e-4)
+                assert (np.abs(one.rgb[match].astype(int) - other.rgb[match]) <= 3).mean() > 0.99
+
+
+def test_refuses_a_device_that_is_not_there(colon):
+    with pytest.raises(InputError, match="device"):
+        Renderer(colon, PINHOLE, device="cuda:77")
