@@ -3,9 +3,10 @@
 A chain of nodes, tip first. Its energies: stretch and bending of a discrete elastic rod (Bergou et al., Discrete
 Elastic Rods, ACM Transactions on Graphics 27(3), 2008), whose torsionally stiff material frame is carried from base to
 tip by parallel transport; contact with a signed distance field as a smoothed penalty; and lagged Coulomb friction (Li
-et al., Incremental Potential Contact, ACM Transactions on Graphics 39(4), 2020). Time is quasi-static with viscous drag,
-stepped by implicit Euler, so that a step may be long and stiff. Each Newton step solves the block pentadiagonal system
-directly and is checked by a line search: a push at the base reaches the tip at once, and the force in the rod is right.
+et al., Incremental Potential Contact, ACM Transactions on Graphics 39(4), 2020). Time is quasi-static with viscous
+drag, stepped by implicit Euler, so that a step may be long and stiff. Each Newton step solves the block pentadiagonal
+system directly and is checked by a line search: a push at the base reaches the tip at once, and the force in the rod
+is right.
 """
 
 # mypy: disable-error-code="arg-type, call-overload, index, operator, return-value, attr-defined, var-annotated"

@@ -62,30 +62,33 @@ def build(
     if wp.config.log_level < wp.LOG_ERROR:
         wp.config.log_level = wp.LOG_ERROR  # otherwise Warp reports its devices on the console
     wp.load_module(wall_kernels, device="cpu")
+    opened = _warp_mesh(_combined((drop_orifices(lumen, orifices), *solids)), winding=False)
     near = _near_surface((lumen, *solids), origin, shape, spacing)
     band = np.flatnonzero(near)
+    unsigned = np.full(shape, np.inf, dtype=np.float32)
+    unsigned.reshape(-1)[band] = _distance(opened, _positions(band, origin, shape, spacing), threads)
+    # An edge of the grid that crosses the surface has an end within half a spacing of it. So the sign is one over each
+    # connected component of the other nodes: only one of each, and those near the surface, need a winding number.
+    cut = unsigned <= 0.51 * spacing
+    for orifice in orifices:
+        _mark_disc(cut, orifice, origin, spacing)
     free = np.zeros(shape, dtype=bool)
     lumen_mesh = _warp_mesh(lumen, winding=True)
-    free.reshape(-1)[band] = _inside(lumen_mesh, _positions(band, origin, shape, spacing), threads)
-    # Away from the surface the sign is constant over each connected component: ask one node of each.
-    components, count = ndimage.label(~near)
-    components = components.reshape(-1)
-    representatives = np.full(count + 1, -1, dtype=np.int64)
-    order = np.flatnonzero(components)
-    representatives[components[order][::-1]] = order[::-1]
-    if count:
-        inside = _inside(lumen_mesh, _positions(representatives[1:], origin, shape, spacing), 1)
-        free |= np.concatenate([[False], inside])[components].reshape(shape)
+    on_surface = np.flatnonzero(cut)
+    free.reshape(-1)[on_surface] = _inside(lumen_mesh, _positions(on_surface, origin, shape, spacing), threads)
+    components, count = ndimage.label(~cut)
+    representatives = np.zeros(count + 1, dtype=np.int64)
+    representatives[components.reshape(-1)] = np.arange(components.size)
+    inside = _inside(lumen_mesh, _positions(representatives, origin, shape, spacing), threads)
+    inside[0] = False  # 0 stands for the nodes that are cut, which have their sign already
+    free |= inside[components]
     if not free.any():
         raise InputError("colon lumen: expected a closed surface that encloses a lumen, found no point inside it")
     for solid in solids:
         _carve(free, solid, origin, spacing)
-    opened = _combined((drop_orifices(lumen, orifices), *solids))
-    wanted = np.flatnonzero(free | near)
-    distance = _distance(_warp_mesh(opened, winding=False), _positions(wanted, origin, shape, spacing), threads)
-    values = np.full(shape, -BAND, dtype=np.float32)
-    flat = values.reshape(-1)
-    flat[wanted] = np.where(free.reshape(-1)[wanted], distance, -np.minimum(distance, BAND))
+    deep = np.flatnonzero(free & ~near)
+    unsigned.reshape(-1)[deep] = _distance(opened, _positions(deep, origin, shape, spacing), threads)
+    values = np.where(free, unsigned, -np.minimum(unsigned, BAND)).astype(np.float32)
     for orifice in orifices:
         _open(values, orifice, origin, spacing)
     return values
@@ -179,6 +182,18 @@ def _carve(free: NDArray[np.bool_], solid: Mesh, origin: NDArray[np.float64], sp
     if window.size:
         nodes = _positions(np.arange(window.size), origin + low * spacing, window.shape, spacing)
         window &= ~_inside(_warp_mesh(solid, winding=True), nodes, 1).reshape(window.shape)
+
+
+def _mark_disc(cut: NDArray[np.bool_], orifice: Orifice, origin: NDArray[np.float64], spacing: float) -> None:
+    """Mark the nodes within a spacing of the disc of an orifice, whose triangles were dropped."""
+    reach = orifice.radius + spacing
+    low = np.floor((orifice.centre - reach - origin) / spacing).astype(int).clip(0)
+    high = np.ceil((orifice.centre + reach - origin) / spacing).astype(int) + 1
+    window = cut[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    offset = _positions(np.arange(window.size), origin + low * spacing, window.shape, spacing) - orifice.centre
+    along = offset @ orifice.normal
+    across = np.linalg.norm(offset - along[:, None] * orifice.normal, axis=1)
+    window |= ((across <= reach) & (np.abs(along) <= orifice.radius / 4 + spacing)).reshape(window.shape)
 
 
 def _open(values: NDArray[np.float32], orifice: Orifice, origin: NDArray[np.float64], spacing: float) -> None:
