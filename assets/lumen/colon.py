@@ -168,7 +168,10 @@ def build_colon(
         "length_m": round(float(arc[-1]), 4),
         "least_calibre_mm": round(float(radius.min()) * 2e3, 2),
         "median_calibre_mm": round(float(np.median(radius)) * 2e3, 2),
-        **{f"{name}_mm": round((b - a) * 1e3, 1) for name, a, b in zip(SEGMENTS, marks[:-1], marks[1:], strict=True)},
+        **{
+            f"{name}_mm": round(float(b - a) * 1e3, 1)
+            for name, a, b in zip(SEGMENTS, marks[:-1], marks[1:], strict=True)
+        },
         "genus": found.genus,
         "triangles": found.triangle_count,
         "volume_ml": round(found.volume * 1e6, 3),

@@ -24,6 +24,9 @@ MAX_ROUTES = 20_000
 LANDMARK_REACH = 0.03
 """How far from the route a given landmark may lie [m]: about the radius of a distended transverse colon."""
 
+FLEXURE_REACH = 0.07
+"""The same for the flexures [m]: their domes lie aside of the skeleton's way."""
+
 FLEXURE_DROP = 0.02
 """The caecum lies at least so much lower than the hepatic flexure [m]; more than the calibre of the bend itself."""
 
@@ -166,7 +169,7 @@ def _judge(
     placed: dict[str, int] = {}
     for name, point in given.items():
         distance = np.linalg.norm(points[position:] - point, axis=1)
-        ahead = np.flatnonzero(distance <= LANDMARK_REACH)
+        ahead = np.flatnonzero(distance <= (FLEXURE_REACH if name.endswith("flexure") else LANDMARK_REACH))
         if name == "caecum" and len(ahead):
             ahead = ahead[ahead >= 0.9 * (len(distance) - 1)]
         if len(ahead) == 0:

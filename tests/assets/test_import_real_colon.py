@@ -92,7 +92,7 @@ def test_landmarks(patient, line):
     organs = {organ.name: cKDTree(organ.surface.vertices) for organ in patient.organs}
     assert organs["spleen"].query(patient.landmarks["splenic_flexure"])[0] < 0.05
     assert organs["liver"].query(patient.landmarks["hepatic_flexure"])[0] < 0.05
-    assert np.linalg.norm(patient.landmarks["rectosigmoid"] - [-0.010, 0.176, 0.199]) < 0.01
+    assert np.linalg.norm(patient.landmarks["rectosigmoid"] - [-0.010, 0.176, 0.199]) < 0.02
 
 
 def test_calibre(patient, line):
