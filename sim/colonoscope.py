@@ -10,13 +10,26 @@ from numpy.typing import NDArray
 from assets.errors import InputError
 from assets.patient import Orifice
 from assets.transforms import compose, unit
-from sim.rod_kernels import Rod, advance_rod
+from sim.rod_forces import Rod
+from sim.rod_kernels import advance_rod
 from sim.wall_distance import WallDistance
+from sim.wall_kernels import quiet
 
 CONTROL_STEP = 0.1
 """[s]"""
 CONTACT_MARGIN = 3.0e-4
 """A surface this near to the wall [m] feels it; the film of fluid, and the grid's error, are this thick."""
+
+_GRAVITY = 9.81  # [m/s^2], along -y: the patient lies supine
+# The wall is rigid; the contact of each node is as stiff as keeps it within a millimetre under the hand's full force.
+_CONTACT_STIFFNESS = 5.0e4  # [N/m]
+_CONTACT_RAMP = 6.0e-4  # the stiffness rises from 0 over this depth [m]
+_STICK_LENGTH = 5.0e-5  # [m] of slide in a substep from which friction acts in full
+# Drag per length [N s/m^2], chosen: along the lumen it stays below 0.3 N/m at full speed; across it holds 10 cm of shaft
+# back to 5 cm/s per newton, so that a snap takes several substeps and the implicit step has one solution.
+_DRAG_ALONG = 3.0
+_DRAG_ACROSS = 200.0
+_HAND_STIFFNESS = 2.0e4  # [N/m] between the hand and the shaft
 
 
 @dataclass(frozen=True)
@@ -146,6 +159,7 @@ class Colonoscope:
         Raises:
             InputError: Friction or insertion are out of range.
         """
+        quiet()
         self.device = device or ScopeDevice()
         if not 0 <= friction <= 2:
             raise InputError(f"colonoscope: expected a friction coefficient within 0 and 2, found {friction}")
@@ -160,18 +174,12 @@ class Colonoscope:
         self._start_insertion = insertion
         count = round(self.device.length / self.device.spacing)
         self._rod = self._rod_constants(substeps)
-        self._grid = wp.array(wall.values, dtype=wp.float32, device="cpu", copy=False)
-        rigid = 20 * self.device.bending_rigidity
         rigidity = np.full(count, self.device.shaft_rigidity)
         soft = round(self.device.passive_length / self.device.spacing)
         rigidity[: self._rod.bend_last + 1 + soft] = self.device.passive_rigidity
         rigidity[: self._rod.bend_last + 1] = self.device.bending_rigidity
-        rigidity[0] = rigid
         radius = np.full(count, self.device.tube_radius)
-        radius[:1] = self.device.tip_radius
-        self._radius = radius
-        self._stiffness_array = _doubles(rigidity)
-        self._radius_array = _doubles(radius)
+        radius[0] = self.device.tip_radius
         self._command = np.zeros(7)
         self._nodes = np.zeros((count, 3))
         self._drive = np.zeros(5)
@@ -181,9 +189,9 @@ class Colonoscope:
         blocks = [wp.zeros(count, dtype=wp.mat33d, device="cpu") for _ in range(3)]
         self._launch_inputs = [
             self._rod,
-            self._grid,
-            self._stiffness_array,
-            self._radius_array,
+            wp.array(wall.values, dtype=wp.float32, device="cpu", copy=False),
+            _doubles(rigidity),
+            _doubles(radius),
             _doubles(self._command),
             wp.array(self._nodes, dtype=wp.vec3d, device="cpu", copy=False),
             vectors[0],
@@ -204,19 +212,19 @@ class Colonoscope:
         rod = Rod()
         rod.spacing = device.spacing
         rod.stretch_stiffness = device.axial_rigidity / device.spacing
-        rod.contact_stiffness = 5.0e4
+        rod.contact_stiffness = _CONTACT_STIFFNESS
         rod.contact_margin = CONTACT_MARGIN
-        rod.contact_ramp = 6.0e-4
+        rod.contact_ramp = _CONTACT_RAMP
         rod.friction = self.friction
-        rod.stick_length = 5.0e-5
-        rod.drag_along = 0.03 / (CONTROL_STEP / substeps)
-        rod.drag_across = 2.0 / (CONTROL_STEP / substeps)
-        rod.weight = wp.vec3d(0.0, -9.81 * device.density * device.spacing, 0.0)
+        rod.stick_length = _STICK_LENGTH
+        rod.drag_along = _DRAG_ALONG * device.spacing * substeps / CONTROL_STEP
+        rod.drag_across = _DRAG_ACROSS * device.spacing * substeps / CONTROL_STEP
+        rod.weight = wp.vec3d(0.0, -_GRAVITY * device.density * device.spacing, 0.0)
         rod.nose = device.nose
         rod.entrance = wp.vec3d(*self._orifice.centre)
         rod.axis = wp.vec3d(*axis)
         rod.across = wp.vec3d(*unit(np.cross(axis, reference)))
-        rod.hand_stiffness = 2.0e4
+        rod.hand_stiffness = _HAND_STIFFNESS
         rod.push_limit = device.push_limit
         rod.pull_limit = device.pull_limit
         rod.bend_first = 1

@@ -59,8 +59,7 @@ def build(
     Raises:
         InputError: The lumen encloses no node.
     """
-    if wp.config.log_level < wp.LOG_ERROR:
-        wp.config.log_level = wp.LOG_ERROR  # otherwise Warp reports its devices on the console
+    wall_kernels.quiet()
     wp.load_module(wall_kernels, device="cpu")
     opened = _warp_mesh(_combined((drop_orifices(lumen, orifices), *solids)), winding=False)
     near = _near_surface((lumen, *solids), origin, shape, spacing)

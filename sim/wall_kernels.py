@@ -6,6 +6,11 @@
 import warp as wp
 
 
+def quiet() -> None:
+    """Keep Warp from reporting its devices and modules on the console."""
+    wp.config.log_level = max(wp.config.log_level, wp.LOG_ERROR)
+
+
 @wp.kernel(enable_backward=False)
 def mesh_distance(
     mesh: wp.uint64, points: wp.array[wp.vec3f], reach: wp.float32, first: wp.int32, distance: wp.array[wp.float32]
