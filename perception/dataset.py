@@ -195,7 +195,7 @@ def balanced_order(with_polyp: Bool[np.ndarray, "n"], share: float, rng: np.rand
 
 def _cycled(items: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
     rounds = -(-count // len(items))
-    return np.concatenate([rng.permutation(items) for _ in range(rounds)])[:count]
+    return np.concatenate([items[:0], *(rng.permutation(items) for _ in range(rounds))])[:count]
 
 
 def cut_batch(

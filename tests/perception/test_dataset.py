@@ -153,5 +153,7 @@ def test_polyps_come_as_often_as_wanted_and_no_frame_twice_before_all_have_come(
     assert set(counts[~with_polyp]) <= {0, 1}
     every = balanced_order(with_polyp, 0.05, np.random.default_rng(0))
     np.testing.assert_array_equal(np.sort(every), np.arange(100))
+    only = balanced_order(with_polyp, 1.0, np.random.default_rng(0))
+    assert set(np.bincount(only, minlength=100)[with_polyp]) == {10}
     none = balanced_order(np.zeros(10, np.bool_), 0.5, np.random.default_rng(0))
     np.testing.assert_array_equal(np.sort(none), np.arange(10))
