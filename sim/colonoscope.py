@@ -25,8 +25,8 @@ _GRAVITY = 9.81  # [m/s^2], along -y: the patient lies supine
 _CONTACT_STIFFNESS = 5.0e4  # [N/m]
 _CONTACT_RAMP = 6.0e-4  # the stiffness rises from 0 over this depth [m]
 _STICK_LENGTH = 5.0e-5  # [m] of slide in a substep from which friction acts in full
-# Drag per length [N s/m^2], chosen: along the lumen it stays below 0.3 N/m at full speed; across it holds 10 cm of shaft
-# back to 5 cm/s per newton, so that a snap takes several substeps and the implicit step has one solution.
+# Drag per length [N s/m^2], chosen: along the lumen it stays below 0.3 N/m at full speed; across it holds 10 cm of
+# shaft back to 5 cm/s per newton, so that a snap takes several substeps and the implicit step has one solution.
 _DRAG_ALONG = 3.0
 _DRAG_ACROSS = 200.0
 _HAND_STIFFNESS = 2.0e4  # [N/m] between the hand and the shaft

@@ -156,7 +156,7 @@ def _cached(key: _Key) -> WallDistance:
 def _load(path: Path, shape: tuple[int, int, int]) -> NDArray[np.float32] | None:
     """Read a cached grid; None if there is none or it is damaged (it is then built anew)."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             nodes, distances = stored["nodes"], stored["distances"]
         values = np.full(shape, -BAND, dtype=np.float32)
         values.reshape(-1)[nodes] = distances
