@@ -22,7 +22,7 @@ CONTACT_MARGIN = 3.0e-4
 
 _GRAVITY = 9.81  # [m/s^2], along -y: the patient lies supine
 # The wall is rigid; the contact of each node is as stiff as keeps it within a millimetre under the hand's full force.
-_CONTACT_STIFFNESS = 5.0e4  # [N/m]
+_CONTACT_STIFFNESS = 1.0e5  # [N/m]
 _CONTACT_RAMP = 6.0e-4  # the stiffness rises from 0 over this depth [m]
 _STICK_LENGTH = 5.0e-5  # [m] of slide in a substep from which friction acts in full
 # Drag per length [N s/m^2], chosen: along the lumen it stays below 0.3 N/m at full speed; across it holds 10 cm of

@@ -108,7 +108,7 @@ def test_sliding_along_a_floor_takes_the_friction_of_the_weight():
     device = ScopeDevice()
     friction = 0.5
     # The wall's force reaches 0.3 mm; each sample, two a segment, floats where it carries its share of the weight.
-    sunk = np.sqrt(2 * 6e-4 * (9.81 * device.density * device.spacing / 2) / 5e4)
+    sunk = np.sqrt(2 * 6e-4 * (9.81 * device.density * device.spacing / 2) / 1e5)
     floor = -device.tube_radius - 3e-4 + sunk
     scope = settled(Colonoscope(space(floor=floor), ORIFICE, PATH, insertion=0.3, friction=friction, device=device), 5)
     for _ in range(10):
