@@ -70,7 +70,8 @@ class Camera:
 
         Returns:
             Unit directions, shape (H, W, 3), camera axes, zero where the pixel sees nothing; and a mask (H, W), True
-            where the pixel shows the scene: inside the content radius and less than 90 degrees off the axis. Both are shared and read-only.
+            where the pixel shows the scene: inside the content radius and less than 90 degrees off the axis. Both are
+            shared and read-only.
         """
         return _rays(self)
 

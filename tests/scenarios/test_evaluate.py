@@ -1,0 +1,117 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from assets.errors import InputError
+from scenarios.episode_figures import episode_figures
+from scenarios.evaluate import EvaluateOptions, evaluate, run_evaluation
+
+SCENARIO = """
+from dataclasses import replace
+from scenarios.colonoscopy import COLONOSCOPY
+
+Brief = replace(COLONOSCOPY, name="brief", max_steps=45)
+"""
+
+
+@pytest.fixture(scope="module")
+def options(tube_folder, tmp_path_factory) -> EvaluateOptions:
+    folder = tmp_path_factory.mktemp("evaluation")
+    (folder / "brief.py").write_text(SCENARIO)
+    return EvaluateOptions(
+        patients=(str(tube_folder),),
+        out=folder / "run",
+        scenario=f"{folder}/brief.py:Brief",
+        drivers=("oracle", "classical"),
+        episodes=2,
+        size=(48, 48),
+        workers=1,
+    )
+
+
+@pytest.fixture(scope="module")
+def figures(options):
+    return evaluate(options)
+
+
+def test_figures_and_report_are_written(options, figures):
+    by_name = {figure.name: figure for figure in figures}
+    assert by_name["oracle.success"].value == 1
+    assert by_name["oracle.success"].n == 2
+    assert by_name["oracle.dice.wall"].value == 1
+    assert 0 < by_name["classical.dice.lumen"].value < 1
+    assert by_name["oracle.success"].low is None  # one patient tells nothing of how patients differ
+    assert len(json.loads((options.out / "report.json").read_text())["figures"]) == len(figures)
+    page = (options.out / "report.html").read_text()
+    assert "not a medical device" in page
+    assert "<img" in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+
+
+def test_finished_episodes_are_kept_and_the_others_run_again(options, figures):
+    episodes = sorted((options.out / "episodes").iterdir())
+    assert len(episodes) == 4
+    before = {path.name: path.stat().st_mtime_ns for path in episodes}
+    episodes[0].unlink()
+    again = run_evaluation(options)
+    after = {path.name: path.stat().st_mtime_ns for path in (options.out / "episodes").iterdir()}
+    assert {name for name in before if after[name] == before[name]} == set(before) - {episodes[0].name}
+    success = [figure for figure in again.figures if figure.name == "oracle.success"]
+    assert success == [figure for figure in figures if figure.name == "oracle.success"]
+
+
+def test_drivers_get_the_same_seeds(options, figures):
+    records = run_evaluation(options).episodes
+    seeds = {
+        driver: [one.summary.seed for one in records if one.summary.driver == driver] for driver in options.drivers
+    }
+    assert seeds["oracle"] == seeds["classical"]
+    assert len(set(seeds["oracle"])) == 2
+
+
+def test_intervals_are_by_patient_and_the_model_is_compared_with_the_oracle(options, figures):
+    records = run_evaluation(options).episodes
+    oracle = [one for one in records if one.summary.driver == "oracle"]
+    made = []
+    for patient, won in (("synth:colon:1", True), ("synth:colon:2", False)):
+        for one in oracle:
+            made.append(replace(one, patient=patient))
+            lost = replace(one.summary, driver="model", success=won)
+            made.append(replace(one, patient=patient, summary=lost))
+    found = {figure.name: figure for figure in episode_figures(made, "brief")}
+    assert found["model.success"].value == 0.5
+    assert (found["model.success"].low, found["model.success"].high) == (0, 1)
+    assert found["model.success_of_oracle"].value == 0.5
+    assert found["oracle.success"].subset == "brief/synthetic"
+
+
+def test_a_damaged_episode_is_named(options, figures):
+    path = next(iter(sorted((options.out / "episodes").iterdir())))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100])
+    try:
+        with pytest.raises(InputError, match=path.name):
+            run_evaluation(options)
+    finally:
+        path.write_bytes(whole)
+
+
+def test_the_driver_model_needs_a_model(options):
+    with pytest.raises(InputError, match="--model"):
+        replace(options, drivers=("model",))
+
+
+def test_a_users_network_drives(options, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import numpy as np\n"
+        "from scenarios.truth import nothing_seen\n"
+        "def straight(rgb, exposure):\n"
+        "    return nothing_seen(rgb.shape[:2], np.array([0.0, 0.0, 1.0]))\n"
+    )
+    own = replace(options, out=tmp_path / "run", drivers=("model",), model=f"{file}:straight", episodes=1)
+    record = run_evaluation(own).episodes[0]
+    assert record.summary.driver == "model"
+    assert np.trace(np.array(record.counts)) < np.sum(record.counts)

@@ -1,0 +1,104 @@
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from assets.errors import InputError
+from scenarios.generate import GenerateOptions, generate, split_of
+from sim.dataset_index import read_dataset
+from sim.shards import read_shard
+
+
+@pytest.fixture(scope="module")
+def folders(tube_folder, tmp_path_factory):
+    """Two patients: the tube under two names."""
+    other = tmp_path_factory.mktemp("more") / "other"
+    shutil.copytree(tube_folder, other)
+    return str(tube_folder), str(other)
+
+
+@pytest.fixture(scope="module")
+def options(folders, tmp_path_factory) -> GenerateOptions:
+    return GenerateOptions(
+        patients=folders,
+        out=tmp_path_factory.mktemp("data") / "one",
+        frames=6,
+        every=2,
+        size=(32, 32),
+        splits=(0.5, 0.5, 0.0),
+        workers=1,
+    )
+
+
+@pytest.fixture(scope="module")
+def first(options) -> dict[str, bytes]:
+    generate(options)
+    return content(options.out)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != "config.json"}
+
+
+def test_one_seed_gives_the_same_bytes_in_another_folder_with_other_workers(options, first, tmp_path):
+    generate(replace(options, out=tmp_path / "two", workers=2))
+    assert content(tmp_path / "two") == first
+    assert sum(name.endswith(".tar") for name in first) == 2
+
+
+def test_another_seed_gives_other_bytes(options, first, tmp_path):
+    generate(replace(options, out=tmp_path / "two", seed=1))
+    second = content(tmp_path / "two")
+    assert all(second[name] != first[name] for name in first if name.endswith(".tar"))
+
+
+def test_a_killed_run_resumes_to_the_same_bytes(options, first):
+    (options.out / "dataset.json").unlink()
+    (options.out / "other.tar").unlink()
+    kept = (options.out / "tube.tar").stat().st_mtime_ns
+    generate(options)
+    assert content(options.out) == first
+    assert (options.out / "tube.tar").stat().st_mtime_ns == kept
+
+
+def test_a_damaged_shard_is_named(options, first):
+    path = options.out / "tube.tar"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    try:
+        with pytest.raises(InputError, match=r"tube\.tar"):
+            generate(options)
+    finally:
+        path.write_bytes(whole)
+
+
+def test_other_options_do_not_overwrite_a_data_set(options, first):
+    with pytest.raises(InputError, match="frames"):
+        generate(replace(options, frames=7))
+    assert content(options.out) == first
+
+
+def test_samples_say_what_training_needs(options, first, folders):
+    index = read_dataset(options.out)
+    assert index.splits["train"] == (folders[0],)
+    assert index.splits["validation"] == (folders[1],)
+    samples = list(read_shard(options.out / "tube.tar"))
+    assert len(samples) == 6
+    metas = [sample.meta() for sample in samples]
+    assert [meta["step"] for meta in metas] == [0, 2, 4, 6, 8, 10]
+    for meta in metas:
+        assert sum(part**2 for part in meta["lumen_direction"]) == pytest.approx(1)
+        assert meta["labels"]["colon_wall"] in samples[0].channel("semantic")
+        assert meta["appearance"]
+
+
+@pytest.mark.parametrize("wrong", [{"frames": 0}, {"workers": 0}, {"splits": (0.5, 0.2, 0.0)}])
+def test_nonsense_is_refused(options, wrong):
+    with pytest.raises(InputError, match="expected"):
+        replace(options, **wrong)
+
+
+def test_splits_take_whole_patients_in_order():
+    names = [split_of(index, 10, (0.7, 0.2, 0.1)) for index in range(10)]
+    assert names == ["train"] * 7 + ["validation"] * 2 + ["test"]
