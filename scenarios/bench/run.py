@@ -17,24 +17,26 @@ from scenarios.progress import progress
 class BenchOptions:
     """Measure speed on this machine; what is compared is measured in one run."""
 
-    what: tyro.conf.Positional[Literal["render", "dataset", "all"]]
+    what: tyro.conf.Positional[Literal["anatomy", "render", "physics", "dataset", "all"]]
     """Which benchmark."""
     seconds: float = 2.0
     """Time for each single measurement of the data set."""
     rounds: int = 15
     """Measurements of each renderer, interleaved."""
     seed: int = 0
-    """Of the colon that is rendered."""
+    """Of the first colon."""
+    patients: int = 50
+    """Synthetic colons whose spread is measured."""
     threads: int = 2
     """Threads of the CPU."""
     device: str = "cpu"
     """Where to compute: cpu, or a CUDA device such as cuda:0."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.seconds < float("inf") or self.threads < 1 or self.rounds < 1:
+        if not 0 < self.seconds < float("inf") or min(self.threads, self.rounds, self.patients) < 1:
             raise InputError(
-                f"bench: expected seconds above 0 and threads and rounds of at least 1, "
-                f"found {self.seconds}, {self.threads} and {self.rounds}"
+                f"bench: expected seconds above 0 and threads, rounds and patients of at least 1, "
+                f"found {self.seconds}, {self.threads}, {self.rounds} and {self.patients}"
             )
 
 
@@ -53,6 +55,18 @@ def bench(options: BenchOptions) -> list[Figure]:
     return figures
 
 
+def _anatomy(options: BenchOptions) -> list[Figure]:
+    from assets.colon.statistics import spread
+
+    return [Figure(**one) for one in spread(range(options.seed, options.seed + options.patients))]
+
+
+def _physics(options: BenchOptions) -> list[Figure]:
+    from scenarios.bench.physics import bench_physics
+
+    return bench_physics(seed=options.seed, seconds=options.seconds, threads=options.threads)
+
+
 def _render(options: BenchOptions) -> list[Figure]:
     from scenarios.bench.render import bench_render
 
@@ -69,5 +83,10 @@ def _dataset(options: BenchOptions) -> list[Figure]:
     return bench_dataset(seconds=options.seconds)
 
 
-_BENCHES: dict[str, Callable[[BenchOptions], list[Figure]]] = {"render": _render, "dataset": _dataset}
+_BENCHES: dict[str, Callable[[BenchOptions], list[Figure]]] = {
+    "anatomy": _anatomy,
+    "render": _render,
+    "physics": _physics,
+    "dataset": _dataset,
+}
 # In the order in which `all` runs them. Each imports what it needs when it is called: their dependencies are heavy.
