@@ -8,6 +8,7 @@ from types import TracebackType
 import numpy as np
 
 from assets.errors import InputError
+from assets.labels import label_id
 from assets.patient import Orifice, Patient
 from sim.camera import Camera
 from sim.colonoscope import CONTACT_MARGIN, Colonoscope, ScopeCommand, ScopeDevice, ScopeState
@@ -63,7 +64,8 @@ class ColonoscopyScene:
         """
         self.patient = patient
         self.camera = camera
-        self.objects = objects_of(patient)
+        # From inside the lumen no other organ is seen: an imported patient has some 60 of them.
+        self.objects = tuple(item for item in objects_of(patient) if item.label_id in _seen_inside())
         self.wall: WallDistance = patient_wall_distance(patient, threads=threads, cache=cache)
         self.guide = CentrelineGuide(patient, self.wall)
         self.appearance = Appearance()
@@ -158,6 +160,11 @@ class ColonoscopyScene:
         ]
         nearest = min(distances, default=_CONTACT_REACH)
         return replace(state, tip_contact=nearest < CONTACT_MARGIN, contact_depth=max(0.0, -nearest))
+
+
+def _seen_inside() -> tuple[int, int]:
+    """Return the ids of what a scope in the colon sees."""
+    return label_id("colon_wall"), label_id("polyp")
 
 
 def anus(patient: Patient) -> Orifice:
