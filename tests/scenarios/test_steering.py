@@ -38,8 +38,18 @@ def test_the_tip_bends_towards_the_lumen_by_the_gain_times_the_angle(
     assert command.advance < options.step
 
 
-def test_a_lumen_far_off_the_axis_stops_the_advance():
-    assert Steering().command(prediction((1, 0, -0.5)), readings(), "insertion").advance == 0
+def test_towards_a_lumen_far_off_the_axis_the_scope_crawls():
+    options = SteeringOptions()
+    command = Steering(options).command(prediction((1, 0, -0.5)), readings(), "insertion")
+    assert command.advance == pytest.approx(options.crawl * options.step)
+
+
+def test_a_push_that_does_not_lengthen_the_insertion_ends_in_a_retreat():
+    options, steering = SteeringOptions(), Steering()
+    ahead = prediction((0, 0, 1))
+    commands = [steering.command(ahead, readings(), "insertion").advance for _ in range(options.patience)]
+    assert min(commands[:-1]) > 0
+    assert commands[-1] < 0
 
 
 @pytest.mark.parametrize("cause", ["blocked", "wall"])
