@@ -29,9 +29,9 @@ class DemoOptions:
     """Run folder."""
     seed: int = 0
     """The demo's randomness; the patients' seeds follow from it."""
-    minutes: float = 5.0
+    minutes: float = 6.0
     """Time for the training."""
-    train_patients: int = 10
+    train_patients: int = 16
     """Synthetic colons to record."""
     frames: int = 110
     """Frames recorded in each."""

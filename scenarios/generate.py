@@ -11,6 +11,8 @@ import numpy as np
 from assets.errors import InputError
 from assets.labels import load_labels
 from assets.sources import load_source, resolve_patients
+from perception.prediction import POLYP
+from perception.targets import class_map
 from scenarios.catalogue import driver_named, scenario_named
 from scenarios.colonoscopy import endoscope_camera
 from scenarios.loop import Moment, run_episode
@@ -25,6 +27,7 @@ from sim.shards import Sample, ShardInfo, encode, index_record, read_shard, shar
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+POLYP_SHARE = 0.002  # of the picture: 33 px at 128 x 128
 MAX_EPISODES = 8  # runs on one patient to collect its frames; a scope that is stuck at once yields few a run
 
 
@@ -44,6 +47,8 @@ class GenerateOptions:
     """Frames a patient."""
     every: int = 3
     """Record every so many control steps."""
+    polyp_every: int = 1
+    """Record every so many while a polyp is seen within 50 mm: such frames are rare, and are what is searched for."""
     size: tuple[int, int] = (128, 128)
     """Width and height [px]."""
     appearance: bool = True
@@ -56,10 +61,10 @@ class GenerateOptions:
     """Processes."""
 
     def __post_init__(self) -> None:
-        if self.frames < 1 or self.every < 1 or self.workers < 1:
+        if min(self.frames, self.every, self.polyp_every, self.workers) < 1:
             raise InputError(
-                f"generate: expected frames, every and workers of at least 1, "
-                f"found {self.frames}, {self.every}, {self.workers}"
+                f"generate: expected frames, every, polyp_every and workers of at least 1, "
+                f"found {self.frames}, {self.every}, {self.polyp_every}, {self.workers}"
             )
         if min(self.splits) < 0 or abs(sum(self.splits) - 1) > 1e-6:
             raise InputError(f"generate: expected shares of the splits that sum to 1, found {self.splits}")
@@ -158,7 +163,8 @@ class _Recorder:
 
     def __call__(self, moment: Moment) -> bool:
         """Record the moment if its turn has come; say whether more are wanted."""
-        if moment.situation.step % self._options.every:
+        every = self._options.polyp_every if self._shows_polyp(moment) else self._options.every
+        if moment.situation.step % every:
             return True
         meta: dict[str, Any] = {
             "patient": self._piece.patient,
@@ -177,6 +183,11 @@ class _Recorder:
         key = f"{source_name(self._piece.patient)}-{self._episode:02d}-{moment.situation.step:05d}"
         self._samples.append(encode(moment.frame, meta, key=key))
         return len(self._samples) < self._options.frames
+
+    def _shows_polyp(self, moment: Moment) -> bool:
+        frame = moment.frame
+        classes = class_map(frame.semantic, frame.depth, frame.camera)
+        return int(np.count_nonzero(classes == POLYP)) >= POLYP_SHARE * classes.size
 
 
 def split_of(index: int, count: int, splits: Sequence[float]) -> Split:

@@ -2,9 +2,14 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import trimesh
 
 from assets.errors import InputError
+from assets.mesh import Mesh
+from assets.patient import Organ
+from assets.patient_io import save_patient
 from scenarios.generate import GenerateOptions, generate, split_of
 from sim.dataset_index import read_dataset
 from sim.shards import read_shard
@@ -102,3 +107,28 @@ def test_nonsense_is_refused(options, wrong):
 def test_splits_take_whole_patients_in_order():
     names = [split_of(index, 10, (0.7, 0.2, 0.1)) for index in range(10)]
     assert names == ["train"] * 7 + ["validation"] * 2 + ["test"]
+
+
+def test_frames_that_show_a_polyp_near_by_are_recorded_more_often(tube_patient, tmp_path):
+    ball = trimesh.creation.icosphere(subdivisions=3, radius=0.006)
+    place = np.array([0.0, -0.017, 0.12])  # on the wall, ahead of the scope's start at 50 to 80 mm
+    surface = Mesh((ball.vertices + place).astype(np.float32), ball.faces.astype(np.int32))
+    polyp = Organ("polyp_01", "polyp", "solid", "polyp", surface)
+    save_patient(replace(tube_patient, name="ill", organs=(*tube_patient.organs, polyp)), tmp_path / "ill")
+    options = GenerateOptions(
+        patients=(str(tmp_path / "ill"),),
+        out=tmp_path / "data",
+        frames=30,
+        every=10,
+        size=(48, 48),
+        splits=(1.0, 0.0, 0.0),
+        workers=1,
+    )
+    generate(options)
+    samples = list(read_shard(tmp_path / "data" / "ill.tar"))
+    steps = [sample.meta()["step"] for sample in samples if sample.meta()["episode"] == 0]
+    extra = [sample for sample in samples if sample.meta()["step"] % options.every]
+    assert extra
+    assert 0 in steps
+    polyp_id = samples[0].meta()["labels"]["polyp"]
+    assert all(np.count_nonzero(sample.channel("semantic") == polyp_id) >= 0.002 * 48 * 48 for sample in extra)
