@@ -81,8 +81,13 @@ def build(
     inside = _inside(lumen_mesh, _positions(representatives, origin, shape, spacing), threads)
     inside[0] = False  # 0 stands for the nodes that are cut, which have their sign already
     free |= inside[components]
-    if not free.any():
-        raise InputError("colon lumen: expected a closed surface that encloses a lumen, found no point inside it")
+    enclosed, found = _volume(lumen), float(np.count_nonzero(free)) * spacing**3
+    if not 0.5 * enclosed < found < 1.5 * enclosed:
+        # A lumen that is open, inside out, or whose dropped triangles reach beyond their orifice's disc.
+        raise InputError(
+            f"colon lumen: expected a closed surface with orifices as wide as their discs, "
+            f"found {1e6 * found:.0f} ml inside it and {1e6 * enclosed:.0f} ml by its triangles"
+        )
     for solid in solids:
         _carve(free, solid, origin, spacing)
     deep = np.flatnonzero(free & ~near)
@@ -91,6 +96,12 @@ def build(
     for orifice in orifices:
         _open(values, orifice, origin, spacing)
     return values
+
+
+def _volume(mesh: Mesh) -> float:
+    """Return the volume that a closed surface encloses [m^3], by the divergence theorem."""
+    a, b, c = (mesh.vertices[mesh.triangles[:, corner]].astype(np.float64) for corner in range(3))
+    return float(np.einsum("ij,ij->", a, np.cross(b, c)) / 6)
 
 
 def _near_surface(

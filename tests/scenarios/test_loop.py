@@ -11,6 +11,7 @@ from scenarios.interface import Phase
 from scenarios.loop import run_episode
 from scenarios.observer import Observer, read_record, write_record
 from scenarios.truth import truth_as_prediction
+from sim.wall_distance import patient_wall_distance
 
 IN_TUBE = replace(COLONOSCOPY, max_steps=60)
 
@@ -135,6 +136,12 @@ def test_the_truth_as_a_prediction_has_one_class_a_pixel(tube_scene):
     far = shown & (frame.depth > 0.05 * rays[..., 2])
     assert far.any()
     np.testing.assert_array_equal(prediction.classes == 3, far)
+
+
+def test_an_orifice_smaller_than_the_hole_it_leaves_is_refused(tube_patient):
+    orifice = replace(tube_patient.orifices[0], radius=0.015)  # the cap's triangles reach to 20 mm
+    with pytest.raises(InputError, match="as wide as their discs"):
+        patient_wall_distance(replace(tube_patient, orifices=(orifice,)))
 
 
 USER_FILE = """

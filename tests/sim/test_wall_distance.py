@@ -127,5 +127,5 @@ def test_a_patient_without_a_colon_is_refused(tube_patient):
 
 def test_a_surface_that_encloses_nothing_is_refused():
     flat = Mesh(np.array([[0, 0, 0], [0.01, 0, 0], [0, 0.01, 0]], np.float32), np.array([[0, 1, 2]], np.int32))
-    with pytest.raises(InputError, match="no point inside"):
+    with pytest.raises(InputError, match="closed surface"):
         wall_distance(flat)
