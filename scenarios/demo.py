@@ -60,13 +60,14 @@ def demo(options: DemoOptions) -> list[Figure]:
     out = options.out
     start_run(out, "trocar demo", options)
     first = 100 * options.seed
+    train_share = min(0.8, 1 - 1 / options.train_patients)  # at least one patient is held out
     generate(
         GenerateOptions(
             patients=(f"synth:colon:{first}-{first + options.train_patients - 1}",),
             out=out / "data",
             frames=options.frames,
             every=4,
-            splits=(0.8, 0.2, 0.0),
+            splits=(train_share, 1 - train_share, 0.0),
             seed=options.seed,
             workers=options.workers,
         )
