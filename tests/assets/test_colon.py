@@ -4,8 +4,8 @@ from scipy.spatial import cKDTree
 
 from assets.colon.course import draw_course, fits, smooth_curve
 from assets.colon.folds import Fold, Valve, intrusion
-from assets.colon.segments import SEGMENTS, draw_segments
 from assets.colon.polyps import POLYPOSIS
+from assets.colon.segments import SEGMENTS, draw_segments
 from assets.colon.synthesis import synthetic_colon, synthetic_polyposis
 from assets.colon.wall import draw_wall, mesh_wall
 from assets.errors import InputError
