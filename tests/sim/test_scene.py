@@ -67,7 +67,7 @@ def test_an_episode_repeats_itself_in_every_bit(scene):
 
 
 def test_degradations_change_the_picture_alone(scene):
-    """What goes wrong is seen, repeats itself, hides tissue where it is opaque, and changes neither physics nor noise."""
+    """What goes wrong is seen, repeats itself, hides tissue where it is opaque, and leaves physics and noise alone."""
     wrong = Degradations(blood=0.7, motion_blur=1.0, fog=0.3, seed=5)
     runs = []
     for degradations in (None, wrong, wrong):
