@@ -164,7 +164,15 @@ def _help(commands: Sequence[Command]) -> str:
 
 
 def _run(command: Command, name: str, arguments: list[str]) -> int:
-    from scenarios.figures import CheckFailedError, FigureOptions, failed_gates, figure_table, show, write_figures
+    from scenarios.figures import (
+        CheckFailedError,
+        FigureOptions,
+        asked_gates,
+        figure_table,
+        show,
+        write_figures,
+        write_junit,
+    )
 
     module = importlib.import_module(command.module)
     kind = getattr(module, command.options)
@@ -182,7 +190,10 @@ def _run(command: Command, name: str, arguments: list[str]) -> int:
         write_figures(gates.json, figures)
     if figures:
         show(figure_table(figures))
-    faults += tuple(failed_gates(figures, gates))
+    asked = asked_gates(figures, gates)
+    if gates.junit is not None:
+        write_junit(gates.junit, asked)
+    faults += tuple(one.fault for one in asked if one.fault)
     for line in faults:
         _say(NO, f"{name}: {line}")
     return NO if faults else DONE
