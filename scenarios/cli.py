@@ -96,6 +96,14 @@ COMMANDS = (
         "evaluate",
         measures=True,
     ),
+    Command(
+        "evaluate-real",
+        "measure a model on real frames with masks",
+        "scenarios.evaluate_real",
+        "EvaluateRealOptions",
+        "evaluate_real",
+        measures=True,
+    ),
     Command("bench", "measure speed", "scenarios.bench.run", "BenchOptions", "bench", measures=True),
 )
 
