@@ -71,6 +71,7 @@ COMMANDS = (
         measures=True,
     ),
     Command("render", "render frames with all ground truth", "scenarios.render_command", "RenderOptions", "render"),
+    Command("gallery", "draw frames and degradations in one picture", "scenarios.gallery", "GalleryOptions", "gallery"),
     Command("dataset generate", "record a data set of frames", "scenarios.generate", "GenerateOptions", "generate"),
     Command(
         "dataset check",
