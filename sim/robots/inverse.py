@@ -20,7 +20,7 @@ REACHED_POSITION = 1e-9
 REACHED_ANGLE = 1e-9
 """The same for its direction [rad]."""
 _ARM_LENGTH = 0.1  # [m] by which an error of the angle weighs against one of the position
-_SMALL = 1e-12  # [m]; nearer to the remote centre than this, yaw and pitch do not matter
+_SMALL = 1e-12  # [m]; nearer to the remote centre than this, the position does not tell yaw and pitch
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ def wristed_inverse(
     Args:
         arm: The chain.
         T_base_tip: Targets.
-        near: Of several solutions the one nearest to these joints is taken; None for zeros.
+        near: Of several solutions the one nearest to these joints is taken; None for zeros. With the end of the shaft
+            exactly in the remote centre yaw and pitch are free, and those of `near` are tried alone.
 
     Raises:
         InputError: The arm has not six joints, or a target is no rigid transform.
@@ -71,7 +72,7 @@ def wristed_inverse(
     for sign in (1.0, -1.0):
         p5 = p6 - sign * arm.joints[5].a * x5
         for side in (1.0, -1.0):
-            first = _shaft(arm, p5, side, sign * x5)
+            first = _shaft(arm, p5, side, near)
             base = _rotation_of_three(first)
             wrist = np.swapaxes(base, -1, -2) @ rotation
             # The third column of R36 is (cos q4 cos q5, sin q4 cos q5, -sin q5).
@@ -107,7 +108,7 @@ def pivot_inverse(
     near = np.broadcast_to(near, (*position.shape[:-1], 4))
     candidates = []
     for side in (1.0, -1.0):
-        first = _shaft(arm, position, side, rotation[..., :, 2])
+        first = _shaft(arm, position, side, near)
         turn = np.swapaxes(_rotation_of_three(first), -1, -2) @ rotation
         roll = np.arctan2(turn[..., 1, 0] - turn[..., 0, 1], turn[..., 0, 0] + turn[..., 1, 1])
         candidates.append(np.concatenate([first, roll[..., None]], axis=-1))
@@ -134,20 +135,13 @@ def _check(arm: Arm, T_base_tip: NDArray[np.float64]) -> None:
         raise InputError(f"inverse kinematics of {arm.name}: expected rotations, found a matrix {off:.1e} off")
 
 
-def _shaft(
-    arm: Arm, point: NDArray[np.float64], side: float, otherwise: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return yaw, pitch and insertion that bring the shaft's end to a point; side -1 is beyond the remote centre.
-
-    At the remote centre any direction does: the shaft points along `otherwise`, or as nearly as the limits allow.
-    """
+def _shaft(arm: Arm, point: NDArray[np.float64], side: float, near: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return yaw, pitch and insertion that bring the shaft's end to a point; side -1 is beyond the remote centre."""
     depth = np.linalg.norm(point, axis=-1)
+    direction = side * unit(point)
     at_centre = depth < _SMALL
-    direction = np.where(at_centre[..., None], otherwise, side * unit(point))
-    pitch = np.arcsin(np.clip(-direction[..., 1], -1, 1))
-    yaw = np.arctan2(direction[..., 0], -direction[..., 2])
-    pitch = np.where(at_centre, np.clip(pitch, arm.joints[1].lower, arm.joints[1].upper), pitch)
-    yaw = np.where(at_centre, np.clip(yaw, arm.joints[0].lower, arm.joints[0].upper), yaw)
+    pitch = np.where(at_centre, near[..., 1], np.arcsin(np.clip(-direction[..., 1], -1, 1)))
+    yaw = np.where(at_centre, near[..., 0], np.arctan2(direction[..., 0], -direction[..., 2]))
     return np.stack([yaw, pitch, side * depth - arm.joints[2].offset - arm.joints[3].d], axis=-1)
 
 
