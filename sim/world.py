@@ -21,7 +21,10 @@ from assets.errors import InputError
 from assets.mesh import Mesh
 from assets.transforms import compose
 
-_POSITION_GAIN = 0.3  # share of a joint's error that its motor makes up for in a substep
+_SOLVER_ITERATIONS = 100
+# [m]; contacts of a small sphere nearer to each other than this are merged. With the default, 20 mm, the one with the
+# face below it is lost to one with an edge beside it, and the sphere sinks in.
+_MERGED = 1.0e-4
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ class Drive:
     """[rad/s or m/s]; also on the way back to a position that was lost."""
     max_forces: NDArray[np.float64]
     """[N m or N]"""
+    gain: float
+    """Share of a joint's error that its motor makes up for in a substep."""
 
 
 class BulletWorld:
@@ -76,13 +81,23 @@ class BulletWorld:
     def __init__(self) -> None:
         self._client = -1
         self._moving: dict[int, dict[str, int]] = {}
+        self._links: dict[int, dict[int, str]] = {}
+        self._passing: set[tuple[int, int]] = set()
 
     def __enter__(self) -> "BulletWorld":
         self._client = pybullet.connect(pybullet.DIRECT)
         if self._client < 0:
             raise RuntimeError("expected a PyBullet client, found that the connection was refused")
         # Its cache goes by file name and would give an old mesh for a rewritten file.
-        pybullet.setPhysicsEngineParameter(enableFileCaching=0, physicsClientId=self._client)
+        # A residual threshold above 0 ends the solver early when substeps, and with them impulses, are small.
+        pybullet.setPhysicsEngineParameter(
+            enableFileCaching=0,
+            deterministicOverlappingPairs=1,
+            numSolverIterations=_SOLVER_ITERATIONS,
+            solverResidualThreshold=0.0,
+            contactBreakingThreshold=_MERGED,
+            physicsClientId=self._client,
+        )
         self._folder = tempfile.TemporaryDirectory(prefix="trocar-")
         return self
 
@@ -181,16 +196,17 @@ class BulletWorld:
             )
         except pybullet.error as error:
             raise InputError(f"physics world: expected a readable URDF, found {error} in {path.name}") from error
-        moving = {}
+        moving, links = {}, {-1: pybullet.getBodyInfo(body, physicsClientId=self._client)[0].decode()}
         for index in range(pybullet.getNumJoints(body, physicsClientId=self._client)):
             joint = pybullet.getJointInfo(body, index, physicsClientId=self._client)
+            links[index] = joint[12].decode()
             if joint[2] != pybullet.JOINT_FIXED:
                 moving[joint[1].decode()] = index
                 # PyBullet gives every joint a motor that brakes it; only `drive` is to move ours.
                 pybullet.setJointMotorControl2(
                     body, index, pybullet.VELOCITY_CONTROL, force=0.0, physicsClientId=self._client
                 )
-        self._moving[int(body)] = moving
+        self._moving[int(body)], self._links[int(body)] = moving, links
         return int(body)
 
     def joint_names(self, body: int) -> tuple[str, ...]:
@@ -219,32 +235,35 @@ class BulletWorld:
                 pybullet.POSITION_CONTROL,
                 targetPosition=float(position),
                 targetVelocity=float(speed),
-                positionGain=_POSITION_GAIN,
+                positionGain=drive.gain,
                 velocityGain=1.0,
                 maxVelocity=float(max_speed),
                 force=float(force),
                 physicsClientId=self._client,
             )
 
-    def advance(self, duration: float) -> None:
-        """Let all bodies move for one substep [s]; there is no gravity."""
+    def set_substep(self, duration: float) -> None:
+        """Say how long the next substeps are [s]; before `drive`, which makes impulses of its forces with it."""
         pybullet.setTimeStep(duration, physicsClientId=self._client)
+
+    def advance(self) -> None:
+        """Let all bodies move for one substep; there is no gravity."""
         pybullet.stepSimulation(physicsClientId=self._client)
 
     def link_poses(self, body: int) -> dict[str, NDArray[np.float64]]:
         """Return T_world_link, shape (4, 4), of every link of a robot but its base, by the name of the link."""
         poses = {}
-        for index in range(pybullet.getNumJoints(body, physicsClientId=self._client)):
-            name = pybullet.getJointInfo(body, index, physicsClientId=self._client)[12].decode()
-            state = pybullet.getLinkState(body, index, computeForwardKinematics=1, physicsClientId=self._client)
-            rotation = np.array(pybullet.getMatrixFromQuaternion(state[5])).reshape(3, 3)
-            poses[name] = compose(rotation, np.array(state[4]))
+        for index, name in self._links[body].items():
+            if index >= 0:
+                state = pybullet.getLinkState(body, index, computeForwardKinematics=1, physicsClientId=self._client)
+                rotation = np.array(pybullet.getMatrixFromQuaternion(state[5])).reshape(3, 3)
+                poses[name] = compose(rotation, np.array(state[4]))
         return poses
 
     def touches(self, body: int, others: Collection[int]) -> list[Touch]:
         """Return where a robot touches some other bodies, as found in the last substep."""
         found = pybullet.getContactPoints(bodyA=body, physicsClientId=self._client)
-        names = self._link_names(body)
+        names = self._links[body]
         # PyBullet's tuple: 2 is the other body, 3 the link, 6 the point on the other body, 7 the normal, 8 the distance.
         return [
             Touch(names[entry[3]], int(entry[2]), tuple(entry[6]), tuple(entry[7]), -float(entry[8]), float(entry[9]))
@@ -254,19 +273,30 @@ class BulletWorld:
 
     def pass_through(self, body: int, other: int) -> None:
         """Let a robot and another body pass through each other, such as a shaft and the wall that holds its port."""
-        for link in range(-1, pybullet.getNumJoints(body, physicsClientId=self._client)):
-            pybullet.setCollisionFilterPair(body, other, link, -1, 0, physicsClientId=self._client)
+        self._passing.add((body, other))
+        self._let_touch(body, other, False)
+
+    def forget_contacts(self, body: int, other: int) -> None:
+        """Drop what PyBullet remembers of the contacts of a robot with another body.
+
+        It finds them anew in the next substep. Without this the future would depend on what no saved state tells: in
+        which order the contacts were found.
+        """
+        if (body, other) not in self._passing:
+            self._let_touch(body, other, False)
+            self._let_touch(body, other, True)
 
     def push(self, body: int, link: str, force: Sequence[float], point: Sequence[float]) -> None:
         """Load a link with a force [N] at a point [m], both in world axes, during the next substep."""
-        index = {name: number for number, name in self._link_names(body).items()}[link]
+        index = {name: number for number, name in self._links[body].items()}[link]
         pybullet.applyExternalForce(body, index, force, point, pybullet.WORLD_FRAME, physicsClientId=self._client)
 
-    def _link_names(self, body: int) -> dict[int, str]:
-        names = {-1: pybullet.getBodyInfo(body, physicsClientId=self._client)[0].decode()}
-        for index in range(pybullet.getNumJoints(body, physicsClientId=self._client)):
-            names[index] = pybullet.getJointInfo(body, index, physicsClientId=self._client)[12].decode()
-        return names
+    def _let_touch(self, body: int, other: int, allowed: bool) -> None:
+        for link in self._links[body]:
+            for other_link in self._links.get(other, (-1,)):
+                pybullet.setCollisionFilterPair(
+                    body, other, link, other_link, int(allowed), physicsClientId=self._client
+                )
 
 
 def _quaternion(rotation: Float[np.ndarray, "3 3"]) -> list[float]:
