@@ -1,5 +1,4 @@
-"""The PyBullet world: one owned client, static anatomy, bodies of a scope that are put where the rod carries them, and
-robots whose joints are driven.
+"""The PyBullet world: one owned client, static anatomy, a scope's bodies put where its rod is, and driven robots.
 
 Every PyBullet call of the project goes through `BulletWorld`.
 """
@@ -264,7 +263,7 @@ class BulletWorld:
         """Return where a robot touches some other bodies, as found in the last substep."""
         found = pybullet.getContactPoints(bodyA=body, physicsClientId=self._client)
         names = self._links[body]
-        # PyBullet's tuple: 2 is the other body, 3 the link, 6 the point on the other body, 7 the normal, 8 the distance.
+        # PyBullet's tuple: 2 is the other body, 3 the link, 6 the point on that body, 7 the normal, 8 the distance.
         return [
             Touch(names[entry[3]], int(entry[2]), tuple(entry[6]), tuple(entry[7]), -float(entry[8]), float(entry[9]))
             for entry in found

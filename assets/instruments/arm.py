@@ -1,4 +1,4 @@
-"""An arm that holds an instrument: a serial chain in modified Denavit-Hartenberg parameters, with limits. Plain data."""
+"""An arm that holds an instrument: a serial chain in modified Denavit-Hartenberg parameters, with its limits."""
 
 import math
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ class Arm:
     """Where its parameters and limits come from."""
 
     @property
-    def T_last_tip(self) -> NDArray[np.float64]:
+    def T_last_tip(self) -> NDArray[np.float64]:  # noqa: N802
         """Pose of the tip in the last link's frame, shape (4, 4)."""
         return compose(np.array(self.tip_axes).T, np.array(self.tip_offset))
 

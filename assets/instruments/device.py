@@ -1,4 +1,4 @@
-"""What an instrument is: an arm that moves it, parts with shapes, jaws or a camera head, and named points. Plain data."""
+"""What an instrument is: an arm that moves it, parts with shapes, jaws or a camera head, and named points."""
 
 from dataclasses import dataclass
 
@@ -113,7 +113,7 @@ class Device:
         return tuple(joint.name for joint in self.arm.joints) + (JAWS if self.jaw else ())
 
     @property
-    def T_last_jaw(self) -> NDArray[np.float64]:
+    def T_last_jaw(self) -> NDArray[np.float64]:  # noqa: N802
         """Pose of the closed jaws' axis in the last link's frame, axes as the tip's."""
         assert self.jaw is not None
         return np.asarray(self.arm.T_last_tip @ compose(np.eye(3), np.array([0.0, 0.0, -self.jaw.length])))

@@ -36,8 +36,8 @@ PSM = Arm(
 )
 
 PSM_JAW_UPPER = 1.39626
-"""Greatest opening of the large needle driver [rad]; its file lets the motor close to -0.698 to press harder, which here
-the motor's torque does."""
+"""Greatest opening of the large needle driver [rad]; its file lets the motor close to -0.698 to press harder, which
+here the motor's torque does."""
 PSM_JAW_TORQUE = 0.16
 """Of the jaws' motor [N m]."""
 

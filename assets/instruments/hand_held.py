@@ -16,13 +16,13 @@ from assets.instruments.shapes import (
     grasper_jaw,
     half_turn,
     hook_wire,
+    rim_balls,
     scissors_blade,
     scope_end,
     shaft,
     side_holes,
     suction_tube,
 )
-
 from assets.mesh import Mesh
 
 _H = pi / 2
@@ -36,10 +36,11 @@ HAND = Arm(
     ),
     tip_axes=((0.0, -1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)),
     tip_offset=(0.0, 0.0, 0.0),
-    source="yaw and pitch: chosen, wider than the cone of 60 by 90 degrees that instruments covered in patients (Lum et "
-    "al., IEEE Trans. Biomed. Eng. 53, 2006, doi:10.1109/TBME.2006.875716); insertion: shafts of 310 to 330 mm; speeds: "
-    "chosen, the insertion's that of the dVRK's PSM, yaw and pitch about as fast at the tip 150 mm deep; 30 N along the "
-    "shaft and at the tip 150 mm deep: chosen, of the order of the forces in Barrie et al., Br. J. Surg. 100, 2013",
+    source="yaw and pitch: chosen, wider than the cone of 60 by 90 degrees that instruments covered in patients (Lum "
+    "et al., IEEE Trans. Biomed. Eng. 53, 2006, doi:10.1109/TBME.2006.875716); insertion: shafts of 310 to 330 mm; "
+    "speeds: chosen, the insertion's that of the dVRK's PSM, yaw and pitch about as fast at the tip 150 mm deep; 30 N "
+    "along the shaft and at the tip 150 mm deep: chosen, of the order of the grasps in Barrie et al., Br. J. Surg. "
+    "100, 2013",
 )
 
 GRASPER_JAW = Jaw(
@@ -76,7 +77,10 @@ def laparoscope(view_deg: float = 0.0) -> Device:
     head = CameraHead(radians(view_deg), HEAD_SPEED, "chosen: a camera head turns freely on its eyepiece")
     body, window = scope_end(_SCOPE_RADIUS, -_SCOPE_LENGTH, head.view_angle)
     back = _SCOPE_RADIUS * np.tan(head.view_angle)
-    balls = balls_along(-_COLLIDING, -float(back), _SCOPE_RADIUS)
+    balls = (
+        *balls_along(-_COLLIDING, -float(back), _SCOPE_RADIUS),
+        *rim_balls(_SCOPE_RADIUS, head.view_angle),
+    )
     return Device(
         f"laparoscope_{view_deg:g}",
         "laparoscope",
@@ -103,12 +107,21 @@ def hook() -> Device:
     """Return a 5 mm L hook for monopolar coagulation: an insulated shaft with a bare electrode."""
     reach, side = 0.012, 0.0045
     parts = (
-        _on_roll("shaft", shaft(_SHAFT_RADIUS, -_SHAFT_LENGTH, -reach), "polymer", balls_along(-_COLLIDING, -reach, _SHAFT_RADIUS)),
+        _on_roll(
+            "shaft",
+            shaft(_SHAFT_RADIUS, -_SHAFT_LENGTH, -reach),
+            "polymer",
+            balls_along(-_COLLIDING, -reach, _SHAFT_RADIUS),
+        ),
         _on_roll(
             "wrist",
             hook_wire(reach + 0.002, side, 0.0008),
             "instrument_steel",
-            (*balls_along(-reach, 0.0, 0.0008), *balls_along(-0.0016, 0.0, 0.0008, y=side / 2), *balls_along(-0.0016, 0.0, 0.0008, y=side)),
+            (
+                *balls_along(-reach, 0.0, 0.0008),
+                *balls_along(-0.0016, 0.0, 0.0008, y=side / 2),
+                *balls_along(-0.0016, 0.0, 0.0008, y=side),
+            ),
         ),
     )
     points = (("tip", "roll", _in_roll((0.0, side, 0.0))), ("wrist", "roll", _in_roll((0.0, 0.0, -reach))))
@@ -118,7 +131,12 @@ def hook() -> Device:
 def suction() -> Device:
     """Return a 5 mm tube for suction and irrigation with side holes."""
     parts = (
-        _on_roll("shaft", suction_tube(_SHAFT_RADIUS, -_SHAFT_LENGTH), "instrument_steel", balls_along(-_COLLIDING, 0.0, _SHAFT_RADIUS)),
+        _on_roll(
+            "shaft",
+            suction_tube(_SHAFT_RADIUS, -_SHAFT_LENGTH),
+            "instrument_steel",
+            balls_along(-_COLLIDING, 0.0, _SHAFT_RADIUS),
+        ),
         _on_roll("holes", side_holes(_SHAFT_RADIUS), "polymer", ()),
     )
     return Device("suction", "suction", HAND, parts, key_points=(("tip", "roll", (0.0, 0.0, 0.0)),))
@@ -128,10 +146,22 @@ def _with_jaws(name: str, jaw: Jaw, left: Mesh, right: Mesh, ball: float, *, gap
     pivot, start = -jaw.length, -jaw.length - 0.008
     fork = clevis(_SHAFT_RADIUS, pivot, start - 0.001, gap)
     parts = (
-        _on_roll("shaft", shaft(_SHAFT_RADIUS, -_SHAFT_LENGTH, start), "polymer", balls_along(-_COLLIDING, start, _SHAFT_RADIUS)),
-        _on_roll("wrist", fork, "instrument_steel", balls_along(start, pivot + 0.002, 0.002)),
+        _on_roll(
+            "shaft",
+            shaft(_SHAFT_RADIUS, -_SHAFT_LENGTH, start),
+            "polymer",
+            balls_along(-_COLLIDING, start, _SHAFT_RADIUS),
+        ),
+        _on_roll("wrist", fork, "instrument_steel", balls_along(start, pivot + 0.0019, 0.0019)),
         *(
-            Part(f"jaw_{side}", f"jaw_{side}", np.eye(4), mesh, "instrument_steel", balls_along(0.002, jaw.length, ball, y=y))
+            Part(
+                f"jaw_{side}",
+                f"jaw_{side}",
+                np.eye(4),
+                mesh,
+                "instrument_steel",
+                balls_along(0.002, jaw.length, ball, y=y),
+            )
             for side, mesh, y in (("left", left, -ball), ("right", right, ball))
         ),
     )

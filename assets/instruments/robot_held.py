@@ -7,7 +7,17 @@ from numpy.typing import NDArray
 
 from assets.instruments.device import Box, CameraHead, Device, Jaw, Part
 from assets.instruments.dvrk import ECM, PSM, PSM_JAW_TORQUE, PSM_JAW_UPPER, PSM_TIP
-from assets.instruments.shapes import balls_along, clevis, grasper_jaw, half_turn, pulley, scissors_blade, scope_end, shaft
+from assets.instruments.shapes import (
+    balls_along,
+    clevis,
+    grasper_jaw,
+    half_turn,
+    pulley,
+    rim_balls,
+    scissors_blade,
+    scope_end,
+    shaft,
+)
 from assets.mesh import Mesh
 from assets.transforms import compose
 
@@ -43,7 +53,8 @@ def psm_grasper() -> Device:
 
 def psm_scissors() -> Device:
     """Return the PSM with scissors of the large needle driver's kinematics."""
-    return _psm("psm_scissors", "scissors", *(scissors_blade(PSM_TIP, 0.0052, side) for side in (-1.0, 1.0)), 0.0008)
+    left, right = (scissors_blade(PSM_TIP, 0.0052, side) for side in (-1.0, 1.0))
+    return _psm("psm_scissors", "scissors", left, right, 0.0008)
 
 
 def ecm_laparoscope(view_deg: float = 0.0) -> Device:
@@ -55,12 +66,15 @@ def ecm_laparoscope(view_deg: float = 0.0) -> Device:
     head = CameraHead(radians(view_deg), 1e-3, "the ECM's camera head turns with the endoscope")
     body, window = scope_end(_SCOPE_RADIUS, -ECM.joints[3].d, head.view_angle)
     back = float(_SCOPE_RADIUS * np.tan(head.view_angle))
+    balls = (*balls_along(-0.25, -back, _SCOPE_RADIUS), *rim_balls(_SCOPE_RADIUS, head.view_angle))
     parts = (
-        Part("shaft", "roll", ECM.T_last_tip, body, "instrument_steel", balls_along(-0.25, -back, _SCOPE_RADIUS)),
+        Part("shaft", "roll", ECM.T_last_tip, body, "instrument_steel", balls),
         Part("window", "roll", ECM.T_last_tip, window, "polymer", ()),
     )
     points = (("tip", "roll", (0.0, 0.0, 0.0)),)
-    return Device(f"ecm_laparoscope_{view_deg:g}", "laparoscope", ECM, parts, head=head, key_points=points, boxes=_ECM_BOXES)
+    return Device(
+        f"ecm_laparoscope_{view_deg:g}", "laparoscope", ECM, parts, head=head, key_points=points, boxes=_ECM_BOXES
+    )
 
 
 def _psm(name: str, label: str, left: Mesh, right: Mesh, ball: float) -> Device:
@@ -70,17 +84,27 @@ def _psm(name: str, label: str, left: Mesh, right: Mesh, ball: float) -> Device:
     shaft_end = -0.007
     parts = (
         Part(
-            "shaft", "roll", np.eye(4), shaft(_SHAFT_RADIUS, -_SHAFT_LENGTH, shaft_end), "polymer",
+            "shaft",
+            "roll",
+            np.eye(4),
+            shaft(_SHAFT_RADIUS, -_SHAFT_LENGTH, shaft_end),
+            "polymer",
             balls_along(-0.2, shaft_end, _SHAFT_RADIUS),
         ),
         Part("fork", "roll", quarter, clevis(_SHAFT_RADIUS, 0.0, shaft_end - 0.001, 0.0052), "instrument_steel", ()),
         Part(
-            "wrist", "wrist_pitch", along_x @ quarter, clevis(0.0036, pitch_to_yaw, -0.0026, 0.0036, rounded=True), "instrument_steel",
-            balls_along(-0.003, pitch_to_yaw + 0.002, 0.003),
+            "wrist",
+            "wrist_pitch",
+            along_x @ quarter,
+            clevis(0.0036, pitch_to_yaw, -0.0026, 0.0036, rounded=True),
+            "instrument_steel",
+            balls_along(-0.002, pitch_to_yaw + 0.002, 0.003),
         ),
         Part("hub", "wrist_pitch", along_x, pulley(0.0026, 0.0050), "instrument_steel", ()),
         *(
-            Part(f"jaw_{side}", f"jaw_{side}", np.eye(4), mesh, "instrument_steel", balls_along(0.0, PSM_TIP, ball, y=y))
+            Part(
+                f"jaw_{side}", f"jaw_{side}", np.eye(4), mesh, "instrument_steel", balls_along(0.0, PSM_TIP, ball, y=y)
+            )
             for side, mesh, y in (("left", left, -ball), ("right", right, ball))
         ),
     )

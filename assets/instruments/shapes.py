@@ -1,7 +1,7 @@
 """Shapes of jaws, tips and shafts, in the axes of the tip: z forward, x along the axis of the jaws.
 
-Sizes are those of common reusable instruments: 5 mm shafts of 330 mm, 10 mm laparoscopes of 310 mm (Karl Storz, CLICKLINE
-and HOPKINS catalogues of laparoscopy), 8 mm shafts of the da Vinci EndoWrist; details are drawn after them by eye.
+Sizes are those of common reusable instruments: 5 mm shafts of 330 mm, 10 mm laparoscopes of 310 mm (Karl Storz,
+CLICKLINE and HOPKINS catalogues of laparoscopy), 8 mm shafts of the da Vinci EndoWrist; details are drawn by eye.
 """
 
 import numpy as np
@@ -134,7 +134,9 @@ def scope_end(radius: float, start: float, view_angle: float) -> tuple[Mesh, Mes
         return np.column_stack([flat, flat[:, 1] * np.tan(view_angle) - back])
 
     level = np.column_stack([circle, np.full(len(angle), start)])
-    body = np.stack([level * [0.97, 0.97, 1], level, ring(1.0, 4e-4), ring(0.985, 1e-4), ring(0.95, 0.0), ring(0.9, 0.0)])
+    body = np.stack(
+        [level * [0.97, 0.97, 1], level, ring(1.0, 4e-4), ring(0.985, 1e-4), ring(0.95, 0.0), ring(0.9, 0.0)]
+    )
     glass = np.stack([ring(0.45, 5e-4), ring(0.45, -2e-5), ring(0.43, -3e-5)])
     return loft(body), loft(glass)
 
@@ -144,6 +146,15 @@ def balls_along(start: float, end: float, radius: float, *, y: float = 0.0) -> t
     count = max(2, int(np.ceil((end - start - 2 * radius) / radius)) + 1)
     places = np.linspace(start + radius, end - radius, count)
     return tuple(Ball((0.0, y, float(z)), radius) for z in places)
+
+
+def rim_balls(radius: float, view_angle: float) -> tuple[Ball, ...]:
+    """Return spheres under the rim of a laparoscope's end face, since it is the rim that touches first."""
+    small = 0.2 * radius
+    angle = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    x, y = (radius - small) * np.cos(angle), (radius - small) * np.sin(angle)
+    z = y * np.tan(view_angle) - small / np.cos(view_angle)
+    return tuple(Ball((float(a), float(b), float(c)), small) for a, b, c in zip(x, y, z, strict=True))
 
 
 def _half_round(half: float, low: float, high: float) -> NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """Closed solids of which instruments are made: rings of vertices joined into a skin, with a cap at each end."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
@@ -126,7 +127,7 @@ def _share(ring: NDArray[np.float64], neighbour: NDArray[np.float64]) -> float:
 def _crisp(profile: NDArray[np.float64]) -> NDArray[np.float64]:
     """Put points close beside each corner of a profile."""
     points = [profile[0] * [1, 0.97], profile[0]]
-    for here, there in zip(profile[:-1], profile[1:], strict=True):
+    for here, there in pairwise(profile):
         way = there - here
         length = float(np.linalg.norm(way))
         if length > 4 * _CREASE:

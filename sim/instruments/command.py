@@ -57,9 +57,10 @@ def check_command(name: str, command: Command, joint_count: int) -> None:
         value = getattr(command, field.name)
         if value is not None and not np.isfinite(value).all():
             raise InputError(f"instrument {name}: expected finite numbers for {field.name}, found {value}")
-    shapes = {"joints": (joint_count,), "T_world_tip": (4, 4), "point": (3,)}
-    for key, shape in shapes.items():
-        found = np.shape(getattr(command, key, np.zeros(shape)))
+    shapes: dict[str, tuple[int, ...]] = {"joints": (joint_count,), "T_world_tip": (4, 4), "point": (3,)}
+    for field in fields(command):
+        key, value = field.name, getattr(command, field.name)
+        shape, found = shapes.get(key, ()), np.shape(value)
         if found != shape:
             raise InputError(f"instrument {name}: expected {key} of shape {shape}, found {found}")
 
@@ -83,15 +84,16 @@ def command_from_json(data: Any, where: str) -> Command | None:
     if data is None:
         return None
     kinds = {kind.__name__: kind for kind in _KINDS}
-    if not isinstance(data, dict) or data.get("kind") not in kinds:
+    if not isinstance(data, dict) or str(data.get("kind")) not in kinds:
         raise InputError(f"{where}: expected a command of {', '.join(kinds)}, found {str(data)[:60]!r}")
-    kind = kinds[data["kind"]]
+    kind = kinds[str(data["kind"])]
     if set(data) != {"kind", *(field.name for field in fields(kind))}:
         raise InputError(f"{where}: expected the fields of {kind.__name__}, found {', '.join(data)}")
     try:
-        return kind(**{key: _value(value) for key, value in data.items() if key != "kind"})
+        values: dict[str, Any] = {key: _value(value) for key, value in data.items() if key != "kind"}
     except (TypeError, ValueError) as error:
         raise InputError(f"{where}: expected numbers, found {error}") from error
+    return kind(**values)
 
 
 def _value(value: Any) -> float | NDArray[np.float64] | None:

@@ -256,7 +256,7 @@ class Instrument:
             if touch.depth > min(radii):
                 place = ", ".join(f"{1000 * value:.1f}" for value in touch.point)
                 return (
-                    f"tunnelling: {touch.link} of {self.name} is {1000 * touch.depth:.1f} mm deep in body {touch.other} "
-                    f"at ({place}) mm, {time:.2f} s"
+                    f"tunnelling: {touch.link} of {self.name} is {1000 * touch.depth:.1f} mm deep in body "
+                    f"{touch.other} at ({place}) mm, {time:.2f} s"
                 )
         return ""

@@ -12,8 +12,8 @@ from sim.instruments.instrument import InstrumentState
 from sim.render.appearance import LightSettings
 
 FIELD_OF_VIEW_DEG = 70.0
-"""Across the image [degrees]; chosen, rigid laparoscopes see some 60 to 80 degrees (FDA's measurements of 18 endoscopes:
-Wang et al., Biomed. Opt. Express 8, 2017, doi:10.1364/BOE.8.001441, for how it is measured and overstated)."""
+"""Across the image [degrees]; chosen: rigid laparoscopes see some 60 to 80 degrees, and labels overstate it (Wang et
+al., Endoscope field of view measurement, Biomed. Opt. Express 8, 2017, doi:10.1364/BOE.8.001441)."""
 
 
 def T_tip_camera(view_angle: float, shaft_roll: float, camera_roll: float) -> NDArray[np.float64]:  # noqa: N802

@@ -51,9 +51,7 @@ def motion_to_json(motion: Motion, joints: NDArray[np.float64], speeds: NDArray[
     return plain
 
 
-def motion_from_json(
-    data: Any, where: str, *, arm_joints: int, links: int, latency: int
-) -> SavedMotion:
+def motion_from_json(data: Any, where: str, *, arm_joints: int, links: int, latency: int) -> SavedMotion:
     """Return what `motion_to_json` wrote.
 
     Raises:

@@ -13,8 +13,8 @@ from sim.world import BulletWorld
 CONTROL_STEP = 0.1
 """[s]"""
 SAFE_SHARE = 0.25
-"""In a substep nothing moves farther than this share of the smallest sphere that collides: a sphere whose centre stays on
-its side of a wall is pushed back, one that has passed it is pushed through."""
+"""In a substep nothing moves farther than this share of the smallest sphere that collides: a sphere whose centre stays
+on its side of a wall is pushed back, one that has passed it is pushed through."""
 _LONGEST_SUBSTEP = 1 / 480  # [s]
 _LARGEST_STATE = 1 << 20  # bytes
 

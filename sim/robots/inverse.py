@@ -20,6 +20,7 @@ REACHED_POSITION = 1e-9
 REACHED_ANGLE = 1e-9
 """The same for its direction [rad]."""
 _ARM_LENGTH = 0.1  # [m] by which an error of the angle weighs against one of the position
+_ROUNDING = 1e-9  # [rad]; a roll this little beyond its limit is at its limit
 _SMALL = 1e-12  # [m]; nearer to the remote centre than this, the position does not tell yaw and pitch
 
 
@@ -76,8 +77,8 @@ def wristed_inverse(
             base = _rotation_of_three(first)
             wrist = np.swapaxes(base, -1, -2) @ rotation
             # The third column of R36 is (cos q4 cos q5, sin q4 cos q5, -sin q5).
-            q4 = np.arctan2(wrist[..., 1, 2], wrist[..., 0, 2])
-            branches += [_with_wrist(first, wrist, q4), _with_wrist(first, wrist, q4 + np.pi)]
+            q4 = np.asarray(np.arctan2(wrist[..., 1, 2], wrist[..., 0, 2]))
+            branches += [_with_wrist(first, wrist, q4), _with_wrist(first, wrist, np.asarray(q4 + np.pi))]
     candidates = np.stack(branches)
     return _choose(arm, T_base_tip, _turned(arm, candidates, near, 3), near)
 
@@ -159,9 +160,7 @@ def _rotation_of_three(first: NDArray[np.float64]) -> NDArray[np.float64]:
     )
 
 
-def _with_wrist(
-    first: NDArray[np.float64], wrist: NDArray[np.float64], q4: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _with_wrist(first: NDArray[np.float64], wrist: NDArray[np.float64], q4: NDArray[np.float64]) -> NDArray[np.float64]:
     c4, s4 = np.cos(q4)[..., None], np.sin(q4)[..., None]
     # R46 = Rx(-90) Rz(q5 - 90) Rx(-90) Rz(q6 - 90): its second row is (cos q6, -sin q6, 0), its third column
     # (cos q5, 0, -sin q5).
@@ -177,7 +176,8 @@ def _turned(arm: Arm, candidates: NDArray[np.float64], near: NDArray[np.float64]
     value = candidates[..., index]
     value = value + 2 * np.pi * np.round((near[..., index] - value) / (2 * np.pi))
     joint = arm.joints[index]
-    value = np.where(value > joint.upper, value - 2 * np.pi, np.where(value < joint.lower, value + 2 * np.pi, value))
+    beyond, short = value > joint.upper + _ROUNDING, value < joint.lower - _ROUNDING
+    value = value - 2 * np.pi * beyond + 2 * np.pi * short
     candidates = candidates.copy()
     candidates[..., index] = value
     return candidates
@@ -186,7 +186,7 @@ def _turned(arm: Arm, candidates: NDArray[np.float64], near: NDArray[np.float64]
 def _choose(
     arm: Arm, T_base_tip: NDArray[np.float64], candidates: NDArray[np.float64], near: NDArray[np.float64]
 ) -> Solution:
-    """Clip every candidate to the limits and take the best; among those that reach the target, the nearest to `near`."""
+    """Clip candidates to the limits and take the best; of those that reach the target, the nearest to `near`."""
     joints = np.clip(candidates, arm.lower, arm.upper)
     found = tip_pose(arm, joints)
     position = np.linalg.norm(found[..., :3, 3] - T_base_tip[..., :3, 3], axis=-1)
@@ -202,7 +202,5 @@ def _choose(
     taken = np.take_along_axis(joints, best[..., None], axis=0)[0]
     return Solution(
         taken,
-        np.take_along_axis(reached, best, axis=0)[0],
-        np.take_along_axis(position, best, axis=0)[0],
-        np.take_along_axis(angle, best, axis=0)[0],
+        *(np.asarray(np.take_along_axis(values, best, axis=0)[0]) for values in (reached, position, angle)),
     )
