@@ -270,6 +270,35 @@ class BulletWorld:
             if entry[2] in others
         ]
 
+    def points_of(self, body: int, links: Sequence[str], places: Float[np.ndarray, "n 3"]) -> NDArray[np.float64]:
+        """Return where points of a robot's links are, world frame [m], shape (n, 3); places in the links' frames."""
+        index = {name: number for number, name in self._links[body].items()}
+        states = pybullet.getLinkStates(
+            body, [index[link] for link in links], computeForwardKinematics=1, physicsClientId=self._client
+        )
+        turns = [pybullet.getMatrixFromQuaternion(state[5]) for state in states]
+        origins = np.array([state[4] for state in states])
+        return np.asarray(origins + np.einsum("nij,nj->ni", np.array(turns).reshape(-1, 3, 3), places))
+
+    def crossings(
+        self, body: int, start: Float[np.ndarray, "n 3"], end: Float[np.ndarray, "n 3"]
+    ) -> list[tuple[int, int, tuple[float, float, float]]]:
+        """Return which ways of a robot's points lead through the surface of something that stands still.
+
+        Returns:
+            For each such way its index, the body, and the point on its surface [m]. Bodies that the robot may pass
+            through do not count.
+        """
+        static_only = 2  # Bullet's group of bodies without mass
+        hits = pybullet.rayTestBatch(
+            start.tolist(), end.tolist(), collisionFilterMask=static_only, physicsClientId=self._client
+        )
+        return [
+            (index, int(hit[0]), tuple(hit[3]))
+            for index, hit in enumerate(hits)
+            if hit[0] >= 0 and hit[0] not in self._moving and (body, hit[0]) not in self._passing
+        ]
+
     def pass_through(self, body: int, other: int) -> None:
         """Let a robot and another body pass through each other, such as a shaft and the wall that holds its port."""
         self._passing.add((body, other))

@@ -58,7 +58,7 @@ class InstrumentState:
     touches: tuple[Touch, ...]
     """The contacts with anatomy at the end of the step."""
     fault: str
-    """Why the episode should end: which link went through a wall, where and when; empty if all is well."""
+    """Why the episode should end: which link went through a wall first, where and when; empty if all is well."""
     time: float
     """[s] since the start."""
 
@@ -108,6 +108,10 @@ class Instrument:
         start = np.append(joints, np.zeros(jaws))
         self._motion = Motion(start, start.copy(), deque([None] * latency))
         world.set_joints(self.body, start, np.zeros(len(start)))
+        foremost = [(part, max(part.balls, key=lambda ball: ball.centre[2])) for part in device.parts if part.balls]
+        self._probe_links = [part.link for part, _ in foremost]
+        self._probes = np.array([apply(part.T_link_part, np.array(ball.centre)) for part, ball in foremost])
+        self._watched = world.points_of(self.body, self._probe_links, self._probes)
         self.state = self.read(0.0)
 
     def aim(self, command: Command | None, duration: float) -> float:
@@ -162,6 +166,21 @@ class Instrument:
         motion.peak_force = max(motion.peak_force, force)
         motion.depth = max([motion.depth, *(touch.depth for touch in motion.touches)])
 
+    def watch(self, time: float) -> None:
+        """Look whether a part went through a surface since this was last asked; contacts do not tell it.
+
+        The middle of a sphere that collides never gets to a surface, so its way crosses none.
+        """
+        now = self._world.points_of(self.body, self._probe_links, self._probes)
+        for index, other, point in self._world.crossings(self.body, self._watched, now):
+            if not self._motion.fault:
+                place = ", ".join(f"{1000 * value:.1f}" for value in point)
+                self._motion.fault = (
+                    f"tunnelling: {self._probe_links[index]} of {self.name} went through body {other} "
+                    f"at ({place}) mm, {time:.3f} s"
+                )
+        self._watched = now
+
     def read(self, time: float) -> InstrumentState:
         """Return the state after a control step that ends at a time [s].
 
@@ -187,7 +206,7 @@ class Instrument:
             peak_force=self._motion.peak_force,
             contact_depth=self._motion.depth,
             touches=self._motion.touches,
-            fault=self._fault(time),
+            fault=self._motion.fault,
             time=time,
         )
         return self.state
@@ -214,6 +233,7 @@ class Instrument:
         """Go back to a saved state."""
         self._motion, joints, speeds = saved
         self._world.set_joints(self.body, joints, speeds)
+        self._watched = self._world.points_of(self.body, self._probe_links, self._probes)
 
     def _take(self, command: Command) -> None:
         arm, device = self.device.arm, self.device
@@ -249,14 +269,3 @@ class Instrument:
         levers[2] = 1.0
         levers += [self.device.jaw.length] * 2 if self.device.jaw else []
         return float(change @ np.array(levers))
-
-    def _fault(self, time: float) -> str:
-        for touch in self._motion.touches:
-            radii = [ball.radius for part in self.device.parts if part.link == touch.link for ball in part.balls]
-            if touch.depth > min(radii):
-                place = ", ".join(f"{1000 * value:.1f}" for value in touch.point)
-                return (
-                    f"tunnelling: {touch.link} of {self.name} is {1000 * touch.depth:.1f} mm deep in body "
-                    f"{touch.other} at ({place}) mm, {time:.2f} s"
-                )
-        return ""

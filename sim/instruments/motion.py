@@ -34,6 +34,7 @@ class Motion:
     depth: float = 0.0
     """[m]"""
     touches: tuple[Touch, ...] = field(default=())
+    fault: str = ""
 
 
 SavedMotion = tuple[Motion, NDArray[np.float64], NDArray[np.float64]]
@@ -46,6 +47,7 @@ def motion_to_json(motion: Motion, joints: NDArray[np.float64], speeds: NDArray[
     plain: dict[str, Any] = {name: getattr(motion, name) for name in _NUMBERS}
     plain |= {name: getattr(motion, name).tolist() for name in ("set_point", "goal")}
     plain |= {"joints": joints.tolist(), "speeds": speeds.tolist(), "reached": motion.reached}
+    plain["fault"] = motion.fault
     plain["queue"] = [command_to_json(command) for command in motion.queue]
     plain["touches"] = [[getattr(touch, entry.name) for entry in fields(Touch)] for touch in motion.touches]
     return plain
@@ -57,7 +59,7 @@ def motion_from_json(data: Any, where: str, *, arm_joints: int, links: int, late
     Raises:
         InputError: The data is damaged or of another instrument.
     """
-    expected = {*_NUMBERS, "set_point", "goal", "joints", "speeds", "reached", "queue", "touches"}
+    expected = {*_NUMBERS, "set_point", "goal", "joints", "speeds", "reached", "queue", "touches", "fault"}
     if not isinstance(data, dict) or set(data) != expected:
         raise InputError(f"{where}: expected {', '.join(sorted(expected))}, found {str(data)[:60]!r}")
     arrays = {name: _array(data[name], links, f"{where}: {name}") for name in ("set_point", "goal", "joints", "speeds")}
@@ -68,14 +70,17 @@ def motion_from_json(data: Any, where: str, *, arm_joints: int, links: int, late
     for command in queue:
         if command is not None:
             check_command(where, command, arm_joints)
-    if not isinstance(data["touches"], list) or not isinstance(data["reached"], bool):
-        raise InputError(f"{where}: expected a list of touches and whether the target was reached")
+    kinds = {"touches": list, "reached": bool, "fault": str}
+    for name, kind in kinds.items():
+        if not isinstance(data[name], kind):
+            raise InputError(f"{where}: expected {name} as {kind.__name__}, found {str(data[name])[:60]!r}")
     motion = Motion(
         arrays["set_point"],
         arrays["goal"],
         queue,
         reached=data["reached"],
         touches=tuple(_touch(touch, where) for touch in data["touches"]),
+        fault=data["fault"],
         **numbers,
     )
     return motion, arrays["joints"], arrays["speeds"]
