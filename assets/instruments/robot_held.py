@@ -32,16 +32,23 @@ _SHAFT_RADIUS = 0.004  # [m]; EndoWrist instruments of the first generations are
 _SHAFT_LENGTH = 0.4162  # [m]
 _SCOPE_RADIUS = 0.006  # [m]; the da Vinci's stereo endoscope is 12 mm thick
 
-# Blocks that stand for the arms outside the patient; sizes by eye.
+# Blocks that stand for the arms outside the patient, sizes by eye: a column on the yaw axis, a boom, the slide of the
+# insertion with its carriage, the shaft.
 _PSM_BOXES = (
-    Box("yaw", (-0.04, 0.0, 0.53), (0.10, 0.10, 0.25)),
+    Box("yaw", (0.0, 0.0, 0.55), (0.12, 0.12, 0.20)),
+    Box("yaw", (0.24, 0.0, 0.49), (0.48, 0.07, 0.07)),
+    Box("yaw", (0.46, 0.0, 0.28), (0.05, 0.05, 0.44)),
     Box("pitch", (0.06, 0.45, 0.0), (0.05, 0.45, 0.07)),
     Box("insertion", (0.02, 0.0, -0.02), (0.09, 0.08, 0.05)),
+    Box("roll", (0.0, 0.0, -0.21), (0.007, 0.007, 0.40)),
 )
 _ECM_BOXES = (
-    Box("yaw", (-0.03, 0.0, 0.54), (0.12, 0.12, 0.30)),
+    Box("yaw", (0.0, 0.0, 0.60), (0.14, 0.14, 0.22)),
+    Box("yaw", (0.22, 0.0, 0.53), (0.44, 0.09, 0.09)),
+    Box("yaw", (0.42, 0.0, 0.31), (0.06, 0.06, 0.46)),
     Box("pitch", (0.08, 0.40, 0.0), (0.06, 0.45, 0.09)),
     Box("insertion", (0.02, 0.0, -0.04), (0.10, 0.10, 0.08)),
+    Box("roll", (0.0, 0.0, -0.2), (0.010, 0.010, 0.36)),
 )
 
 

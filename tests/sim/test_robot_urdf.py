@@ -48,7 +48,8 @@ def test_bullet_finds_every_link_where_the_closed_form_does(world, make):
 
 def test_the_same_device_gives_the_same_bytes_in_another_process():
     code = (
-        "import hashlib\nfrom assets.instruments.robot_held import psm_grasper\nfrom sim.robots.urdf import device_urdf\n"
+        "import hashlib; from assets.instruments.robot_held import psm_grasper; "
+        "from sim.robots.urdf import device_urdf; "
         "print(hashlib.sha256(device_urdf(psm_grasper()).encode()).hexdigest())"
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
