@@ -144,7 +144,7 @@ def suction() -> Device:
 
 def _with_jaws(name: str, jaw: Jaw, left: Mesh, right: Mesh, ball: float, *, gap: float) -> Device:
     pivot, start = -jaw.length, -jaw.length - 0.008
-    fork = clevis(_SHAFT_RADIUS, pivot, start - 0.001, gap)
+    fork = clevis(0.96 * _SHAFT_RADIUS, pivot, start - 0.001, gap)
     parts = (
         _on_roll(
             "shaft",
