@@ -4,9 +4,8 @@ The system: Kazanzides et al., An open-source research kit for the da Vinci Surg
 doi:10.1109/ICRA.2014.6907809. Kinematics, limits and greatest efforts: the configuration files of its control software,
 github.com/jhu-dvrk/sawIntuitiveResearchKit, share/kinematic/psm.json and ecm.json and share/tool/
 LARGE_NEEDLE_DRIVER_400006.json ("see dVRK user guide"). Speeds: those of the joint trajectories in its components
-mtsIntuitiveResearchKitPSM and mtsIntuitiveResearchKitECM. Masses: of the order that Fontanelli, Ficuciello, Villani and
-Siciliano identified (Modelling and identification of the da Vinci Research Kit robotic arms, IROS 2017,
-doi:10.1109/IROS.2017.8205948), rounded; the arms are balanced by weights and springs, so gravity is left out.
+mtsIntuitiveResearchKitPSM and mtsIntuitiveResearchKitECM. Masses: rounded from the public URDFs (SurRoL's psm.urdf and
+ecm.urdf, after WPI's), the small ones raised; the arms are balanced by weights and springs, so gravity is left out.
 """
 
 from math import pi, radians

@@ -36,11 +36,10 @@ HAND = Arm(
     ),
     tip_axes=((0.0, -1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)),
     tip_offset=(0.0, 0.0, 0.0),
-    source="yaw and pitch: chosen, wider than the cone of 60 by 90 degrees that instruments covered in patients (Lum "
-    "et al., IEEE Trans. Biomed. Eng. 53, 2006, doi:10.1109/TBME.2006.875716); insertion: shafts of 310 to 330 mm; "
-    "speeds: chosen, the insertion's that of the dVRK's PSM, yaw and pitch about as fast at the tip 150 mm deep; 30 N "
-    "along the shaft and at the tip 150 mm deep: chosen, of the order of the grasps in Barrie et al., Br. J. Surg. "
-    "100, 2013",
+    source="yaw and pitch: chosen, wider than the cone of 60 by 90 degrees that instruments need (Lum et al., The "
+    "RAVEN, Int. J. Robot. Res. 28, 2009, doi:10.1177/0278364909101795); insertion: shafts of 310 to 330 mm; speeds: "
+    "chosen, the insertion's that of the dVRK's PSM, yaw and pitch about as fast at the tip 150 mm deep; 30 N along "
+    "the shaft and at the tip 150 mm deep: chosen, of the order of the grasps in Barrie et al., Br. J. Surg. 100, 2013",
 )
 
 GRASPER_JAW = Jaw(

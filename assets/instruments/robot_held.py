@@ -98,7 +98,14 @@ def _psm(name: str, label: str, left: Mesh, right: Mesh, ball: float) -> Device:
             "polymer",
             balls_along(-0.2, shaft_end, _SHAFT_RADIUS),
         ),
-        Part("fork", "roll", quarter, clevis(0.96 * _SHAFT_RADIUS, 0.0, shaft_end - 0.001, 0.0052), "instrument_steel", ()),
+        Part(
+            "fork",
+            "roll",
+            quarter,
+            clevis(0.96 * _SHAFT_RADIUS, 0.0, shaft_end - 0.001, 0.0052),
+            "instrument_steel",
+            (),
+        ),
         Part(
             "wrist",
             "wrist_pitch",

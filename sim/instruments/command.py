@@ -48,7 +48,7 @@ _KINDS: tuple[type[Command], ...] = (JointTarget, TipTarget, PointTarget)
 
 
 def check_command(name: str, command: Command, joint_count: int) -> None:
-    """Refuse a command of the wrong size or with NaN.
+    """Refuse a command of the wrong size, with NaN, or with a pose that is none.
 
     Raises:
         InputError: It is so.
@@ -61,8 +61,12 @@ def check_command(name: str, command: Command, joint_count: int) -> None:
     for field in fields(command):
         key, value = field.name, getattr(command, field.name)
         shape, found = shapes.get(key, ()), np.shape(value)
-        if found != shape:
+        if value is not None and found != shape:
             raise InputError(f"instrument {name}: expected {key} of shape {shape}, found {found}")
+    if isinstance(command, TipTarget):
+        rotation = command.T_world_tip[:3, :3]
+        if np.abs(rotation.T @ rotation - np.eye(3)).max() > 1e-6 or np.linalg.det(rotation) < 0:
+            raise InputError(f"instrument {name}: expected a rotation in T_world_tip, found {rotation.tolist()}")
 
 
 def command_to_json(command: Command | None) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from assets.errors import InputError
 from assets.instruments.device import Device
 from assets.transforms import apply, compose, inverse
-from sim.instruments.command import Command, JointTarget, TipTarget, check_command
+from sim.instruments.command import Command, JointTarget, TipTarget
 from sim.instruments.motion import Motion, SavedMotion, motion_from_json, motion_to_json
 from sim.instruments.posed import device_links, key_points
 from sim.robots.inverse import inverse as solve
@@ -118,17 +118,12 @@ class Instrument:
         """Take a command for the next control step.
 
         Args:
-            command: None goes on towards the last target.
+            command: One that `check_command` lets pass; None goes on towards the last target.
             duration: Of the control step [s].
 
         Returns:
             How far any point of the instrument may move in this step [m].
-
-        Raises:
-            InputError: The command does not fit the arm, or is not finite.
         """
-        if command is not None:
-            check_command(self.name, command, len(self.device.arm.joints))
         motion = self._motion
         motion.queue.append(command)
         due = motion.queue.popleft()

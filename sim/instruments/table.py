@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from assets.errors import InputError
-from sim.instruments.command import Command
+from sim.instruments.command import Command, check_command
 from sim.instruments.instrument import Instrument, InstrumentState
 from sim.world import BulletWorld
 
@@ -63,9 +63,10 @@ class InstrumentTable:
         """
         if not 0 < duration <= 1:
             raise InputError(f"instruments: expected a step of more than 0 and at most 1 s, found {duration}")
-        for name in commands:
+        for name, command in commands.items():
             if name not in self.instruments:
                 raise InputError(f"instruments: expected one of {', '.join(self.instruments)}, found {name!r}")
+            check_command(name, command, len(self.instruments[name].device.arm.joints))
         count = int(np.ceil(duration / _LONGEST_SUBSTEP))
         for name, instrument in self.instruments.items():
             way = instrument.aim(commands.get(name), duration)

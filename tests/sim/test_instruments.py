@@ -325,6 +325,14 @@ def test_damaged_states_are_refused_and_change_nothing(world):
         assert table.save_state() == saved
 
 
+def test_a_wrong_command_to_one_leaves_all_as_they_were(world):
+    table = two(world)
+    saved = table.save_state()
+    with pytest.raises(InputError, match="mine"):
+        table.step({"psm_grasper": JointTarget(joints=np.zeros(6)), "mine": JointTarget(joints=np.zeros(6))})
+    assert table.save_state() == saved
+
+
 def test_wrong_commands_are_refused(world):
     table, name = one(world, grasper())
     with pytest.raises(InputError, match="one of grasper"):
@@ -333,6 +341,8 @@ def test_wrong_commands_are_refused(world):
         table.step({name: PointTarget(point=np.array([np.nan, 0, 0]))})
     with pytest.raises(InputError, match=r"joints of shape \(4,\)"):
         table.step({name: JointTarget(joints=np.zeros(6))})
+    with pytest.raises(InputError, match="a rotation in T_world_tip"):
+        table.step({name: TipTarget(T_world_tip=np.diag([1.0, 1.0, -1.0, 1.0]))})
     with pytest.raises(InputError, match="at most 1 s"):
         table.step({}, 2.0)
     with pytest.raises(InputError, match="within the limits of hand"):
