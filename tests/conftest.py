@@ -14,6 +14,8 @@ CHECKED = (
     "sim.dataset_index",
     "sim.flow",
     "sim.frame",
+    "sim.instruments",
+    "sim.robots",
     "sim.shards",
 )
 
