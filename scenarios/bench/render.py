@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pybullet
-from jaxtyping import Float
 from numpy.typing import NDArray
 
 from assets.colon.synthesis import synthetic_colon
@@ -18,44 +16,13 @@ from assets.transforms import look_along
 from scenarios.figures import Figure
 from sim.camera import Camera
 from sim.render.renderer import Renderer
-from sim.scene_objects import SceneObject, objects_of
-from sim.world import BulletWorld
+from sim.scene_objects import objects_of
+from sim.tiny_renderer import DrawnWorld
 
 _FOV_DEG = 100.0
 """Of the pinhole, the only lens that TinyRenderer has."""
 _WIDE_FOV_DEG = 140.0
 """Of the fisheye."""
-
-
-class _VisibleWorld(BulletWorld):
-    """The world with bodies that PyBullet's own renderer draws."""
-
-    def show(self, objects: tuple[SceneObject, ...], folder: Path) -> None:
-        for item in objects:
-            # It draws the side from which triangles run counter-clockwise; a lumen is seen from the other one.
-            corners = item.mesh.triangles[:, ::-1] if item.kind == "lumen" else item.mesh.triangles
-            lines = [f"v {x:.8g} {y:.8g} {z:.8g}" for x, y, z in item.mesh.vertices]
-            lines += [f"f {a} {b} {c}" for a, b, c in corners + 1]
-            path = folder / f"{item.name}.obj"
-            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-            shape = pybullet.createVisualShape(pybullet.GEOM_MESH, fileName=str(path), physicsClientId=self._client)
-            pybullet.createMultiBody(0.0, -1, shape, physicsClientId=self._client)
-
-    def picture(self, size: int, T_world_camera: Float[np.ndarray, "4 4"]) -> NDArray[np.int32]:
-        """Draw colour, depth and ids, and return the ids (-1 where nothing), shape (size, size)."""
-        eye = T_world_camera[:3, 3]
-        view = pybullet.computeViewMatrix(eye, eye + T_world_camera[:3, 2], -T_world_camera[:3, 1])
-        projection = pybullet.computeProjectionMatrixFOV(_FOV_DEG, 1.0, 1e-3, 1.0)
-        answer = pybullet.getCameraImage(
-            size,
-            size,
-            view,
-            projection,
-            shadow=0,
-            renderer=pybullet.ER_TINY_RENDERER,
-            physicsClientId=self._client,
-        )
-        return np.asarray(answer[4], dtype=np.int32).reshape(size, size)
 
 
 def bench_render(
@@ -87,16 +54,17 @@ def bench_render(
     cameras |= {f"{size}.fisheye": Camera.with_fov(size, size, _WIDE_FOV_DEG) for size in (128, 512)}
     renderers = {name: Renderer(objects, camera, device=device, threads=threads) for name, camera in cameras.items()}
     try:
-        world = _VisibleWorld()
+        world = DrawnWorld()
         with world:
             world.show(objects, folder)
-            agreement = float(
-                np.mean([world.picture(512, pose) + 1 == renderers["512"].render(pose).instance for pose in poses[:3]])
-            )
+            same = [
+                world.picture(512, _FOV_DEG, pose) + 1 == renderers["512"].render(pose).instance for pose in poses[:3]
+            ]
+            agreement = float(np.mean(same))
             tasks: dict[str, Callable[[NDArray[np.float64]], Any]] = {
                 name: renderer.render for name, renderer in renderers.items()
             }
-            tasks |= {f"tinyrenderer.{size}": partial(world.picture, size) for size in pinholes}
+            tasks |= {f"tinyrenderer.{size}": partial(world.picture, size, _FOV_DEG) for size in pinholes}
             took: dict[str, list[float]] = {name: [] for name in tasks}
             for pose in poses:
                 for name, task in tasks.items():
