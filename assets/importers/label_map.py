@@ -148,7 +148,7 @@ def _colon_provenance(colon: Colon) -> dict[str, object]:
         "altered_places": list(colon.lumen.alterations.places),
         "notes": [
             "The anus is inferred: the label ends above it, and an anal canal was added.",
-            "Bends tighter than least_bend_mm were opened, as a scope opens those of a soft colon; limbs moved with them.",
+            "Bends tighter than least_bend_mm were opened, as a scope opens those of a soft colon; limbs moved along.",
             "Pouches (haustra) and folds are made up; stool and air in the label count as lumen.",
         ],
     }

@@ -47,8 +47,8 @@ class ColonOptions:
     min_calibre_mm: float = 24.0
     """Least diameter of the lumen after distension [mm]; at least 16. A colonoscope is 13 mm thick."""
     least_bend_mm: float = SHARPEST * 1e3
-    """Least radius of a bend of the axis [mm]: the scope opens tighter bends of a soft colon, and cannot those of a rigid
-    one; at most 45, and 0 leaves the axis as the scan has it. The same as in the synthetic colons."""
+    """Least radius of a bend of the axis [mm], the same as in synthetic colons: a scope opens tighter bends of a soft
+    colon, and cannot open those of a rigid one. At most 45; 0 leaves the axis as the scan has it."""
     wall_mm: float = 1.5
     """Taken off the label, which holds wall, stool and air [mm]; a distended colon's wall is 1 to 2 mm thick
     (Fernandes et al., Insights Imaging 5, 2014, doi:10.1007/s13244-013-0308-y)."""

@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 
 from assets.errors import InputError
 from assets.lumen.colon_axis import LIMB_SEPARATION, Axis
-from assets.lumen.curves import SPACING, arc_lengths, bend_radii, interpolated, place, resampled
+from assets.lumen.curves import SPACING, bend_radii, interpolated, place, resampled
 
 Array = NDArray[np.float64]
 
@@ -102,7 +102,7 @@ def _check(points: Array, least_bend: float, clearance: float) -> None:
             f"expected bends of {least_bend * 1e3:.0f} mm radius at least, found {radius[worst] * 1e3:.0f} mm at "
             f"{place(points[worst])}, where limbs or bones leave no room; ask for a smaller least_bend_mm"
         )
-    first, second, distance = _limbs(points, (1 - LACK) * clearance, round(LIMB_SEPARATION / SPACING))
+    first, _, distance = _limbs(points, (1 - LACK) * clearance, round(LIMB_SEPARATION / SPACING))
     if len(distance):
         worst = int(np.argmin(distance))
         raise InputError(

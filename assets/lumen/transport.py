@@ -7,8 +7,11 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from assets.lumen.colon_axis import limb_separation
-from assets.lumen.curves import tangents
+from assets.lumen.curves import SPACING, tangents
 from assets.lumen.grid import Grid
+
+SLIP = 8e-3
+"""How far along the axis two points may lie that count as the same [m]: cross-sections tilt a little in a bend."""
 
 _BATCH = 1 << 14
 """Voxels worked on at a time; bounds the memory."""
@@ -25,8 +28,8 @@ def transported(
     """Return the label as it lies about the moved axis, on the same grid; where nothing was moved it stays as it is.
 
     A voxel belongs to the point of the axis whose sphere it is nearest to (the power diagram, as when limbs are
-    parted), and takes what lay at the same place of that point's cross-section before the move. What belonged to
-    another limb there does not come along.
+    parted), and takes what lay at the same place of that point's cross-section before the move, if that belonged to
+    the same point: so no tissue comes along twice, and none of another limb.
 
     Args:
         occupancy: The label before the move, 0 to 1.
@@ -52,8 +55,9 @@ def transported(
         world = grid.to_world(voxels.astype(np.float64))
         own = nearest_sphere(world, after, radius)
         origin = before[own] + np.einsum("vij,vj->vi", turn[own], world - after[own])
-        same_limb = np.abs(nearest_sphere(origin, before, radius) - own) <= separation[own]
-        moved[tuple(voxels.T)] = np.where(same_limb, grid.sample(occupancy, origin), 0.0)
+        # Across a tight bend's centre lies tissue of the bend's other side, and beyond the wall another limb's.
+        its_own = np.abs(nearest_sphere(origin, before, radius) - own) <= SLIP / SPACING
+        moved[tuple(voxels.T)] = np.where(its_own, grid.sample(occupancy, origin), 0.0)
     return moved, _fused(owner, separation) & (occupancy > 0.5)
 
 
@@ -104,7 +108,7 @@ def nearest_sphere(
 
 
 def rotations(source: Float64[np.ndarray, "n 3"], target: Float64[np.ndarray, "n 3"]) -> NDArray[np.float64]:
-    """Return the smallest rotations that turn unit vectors into others, shape (n, 3, 3); none of them may be opposite."""
+    """Return the smallest rotations that turn unit vectors into others, none of them opposite, shape (n, 3, 3)."""
     axis = np.cross(source, target)
     cosine = (source * target).sum(axis=1)
     skew = np.zeros((len(source), 3, 3))
