@@ -1,4 +1,4 @@
-"""The whole way from a label to a colon that a scope can pass: route, axis, distension, surface, landmarks."""
+"""The whole way from a label to a colon that a scope can pass: route, axis, straightening, distension, surface."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
