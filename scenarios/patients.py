@@ -1,6 +1,6 @@
 """`trocar patient`: make one up, build one from a label map, check one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +10,7 @@ from rich.table import Table
 from assets.errors import InputError
 from assets.importers.label_map import ImportOptions as LabelMapOptions
 from assets.importers.label_map import import_label_map
+from assets.lumen.colon import ColonOptions
 from assets.mesh_check import MeshReport
 from assets.patient import Patient
 from assets.patient_check import OrganReport, check_patient
@@ -48,6 +49,8 @@ class ImportOptions:
     """Points that the colon visits, in its order, where the labels cannot tell: CSV (name,x,y,z) or JSON, RAS [mm]."""
     licence: str = "unknown: that of the imported file"
     """Licence of the data; it stays with the patient."""
+    colon: tyro.conf.OmitArgPrefixes[ColonOptions] = field(default_factory=ColonOptions)
+    """How the labelled colon becomes a lumen."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def import_source(options: ImportOptions) -> None:
             options.source,
             scheme=options.scheme,
             landmarks=options.landmarks,
-            options=LabelMapOptions(licence=options.licence),
+            options=LabelMapOptions(colon=options.colon, licence=options.licence),
             report=lambda line: advance(note=line),
         )
     _write(patient, options.out)

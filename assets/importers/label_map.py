@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from assets.errors import InputError
 from assets.importers.label_volume import LabelVolume, read_label_volume
@@ -89,6 +90,7 @@ def import_label_map(
             volume.T_world_index,
             middle=_middle(volume),
             iliac_crest=_top(volume, "hip_left"),
+            bone=_bone_surface(volume),
             given=given,
             options=options.colon,
             report=report,
@@ -146,6 +148,7 @@ def _colon_provenance(colon: Colon) -> dict[str, object]:
         "altered_places": list(colon.lumen.alterations.places),
         "notes": [
             "The anus is inferred: the label ends above it, and an anal canal was added.",
+            "Bends tighter than least_bend_mm were opened, as a scope opens those of a soft colon; limbs moved along.",
             "Pouches (haustra) and folds are made up; stool and air in the label count as lumen.",
         ],
     }
@@ -165,6 +168,15 @@ def _write_altered(colon: Colon, path: Path) -> None:
 def _mask(volume: LabelVolume, name: str) -> NDArray[np.bool_]:
     ids = [label for label, own in volume.names.items() if own == name]
     return np.isin(volume.data, ids)
+
+
+def _bone_surface(volume: LabelVolume) -> NDArray[np.float64]:
+    """Return the centres of the outermost voxels of bones, RAS [m], shape (n, 3)."""
+    table = load_labels()
+    ids = [label for label, name in volume.names.items() if name in table and table[name].group == "bone"]
+    bone = np.isin(volume.data, ids)
+    voxels = np.argwhere(bone & ~ndimage.binary_erosion(bone))
+    return apply(volume.T_world_index, voxels.astype(np.float64))
 
 
 def _middle(volume: LabelVolume) -> float:

@@ -12,12 +12,13 @@ from scipy.spatial import cKDTree
 from assets.lumen.curves import arc_lengths
 from assets.lumen.grid import Grid
 
-ADDED = ("distension", "haustra", "anal_canal", "cavity")
-"""Causes of voxels outside the label: opened to the least calibre, made-up pouches, inferred canal, a hole in it."""
+ADDED = ("distension", "haustra", "anal_canal", "cavity", "straightened_into")
+"""Causes of voxels outside the label: opened to the least calibre, made-up pouches, inferred canal, a hole in it,
+and what a straightened bend was moved to."""
 
-REMOVED = ("wall", "folds", "between_limbs", "loop", "beyond_anus", "not_reached")
+REMOVED = ("wall", "folds", "between_limbs", "loop", "beyond_anus", "not_reached", "straightened_from")
 """Causes of label voxels outside the lumen: the label's rim is wall, made-up folds, walls between fused limbs, voxels
-that would close a loop, beyond the anus's plane, and pieces that nothing connects."""
+that would close a loop, beyond the anus's plane, pieces that nothing connects, and what a straightened bend left."""
 
 CAUSES = (*ADDED, *REMOVED)
 
@@ -29,6 +30,10 @@ EVERYWHERE = ("wall", "haustra", "folds")
 class Tests:
     """What was found out about each voxel on the way."""
 
+    carried: Bool[np.ndarray, "i j k"]
+    """The label as it lies about the straightened axis; what follows, `fused` apart, is about it."""
+    fused: Bool[np.ndarray, "i j k"]
+    """Where limbs touch in the scan."""
     filled: Bool[np.ndarray, "i j k"]
     """Holes of the label."""
     tube: Bool[np.ndarray, "i j k"]
@@ -88,7 +93,11 @@ def alterations(
     mark("haustra", extra)
     mark("distension", extra & tests.tube)
     mark("cavity", extra & tests.filled)
+    mark("straightened_into", extra & tests.carried)
     mark("anal_canal", extra & tests.canal)
+    mark("straightened_from", lost)
+    mark("between_limbs", lost & tests.fused)
+    lost &= tests.carried
     mark("not_reached", lost)
     # The wall between two limbs is thicker than the faces at which a limb was refused.
     mark("between_limbs", _touching(lost & ~tests.rim & ~tests.folds & ~tests.loop, tests.between))

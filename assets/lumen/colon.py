@@ -1,4 +1,4 @@
-"""The whole way from a label to a colon that a scope can pass: route, axis, distension, surface, landmarks."""
+"""The whole way from a label to a colon that a scope can pass: route, axis, straightening, distension, surface."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,17 +9,20 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from assets.colon.course import SHARPEST
 from assets.errors import InputError
 from assets.lumen.colon_axis import colon_axis, recentred
 from assets.lumen.colon_landmarks import SEGMENTS, colon_landmarks
 from assets.lumen.colon_route import ORDER, find_route
-from assets.lumen.curves import arc_lengths, place, tangents
+from assets.lumen.curves import arc_lengths, bend_radii, place, tangents
 from assets.lumen.distension import SEPTUM, Lumen, distend
 from assets.lumen.flexure import flexure_dome, through_dome
 from assets.lumen.grid import resample
 from assets.lumen.relief import Relief
 from assets.lumen.skeleton_graph import bridged, skeleton_graph
+from assets.lumen.straightening import straightened
 from assets.lumen.surface import closed_surface
+from assets.lumen.transport import transported
 from assets.mesh import Mesh
 from assets.mesh_check import check_mesh
 
@@ -28,6 +31,10 @@ ROUTE_VOXEL = 2e-3
 
 SPECK = 1e-6
 """Separate pieces of the label below this volume are dropped [m^3], 1 ml: stool or noise, not colon."""
+
+SPARE = 0.6
+"""How much wider than asked for the tube of the least calibre is grown, in voxels: half of one because a voxel counts
+by its centre, and a little for what smoothing the surface takes."""
 
 FLATTENED = 2.5e-3
 """How far the surface's end may lie from the anus's plane to be brought into it [m]: less than two voxels."""
@@ -39,6 +46,9 @@ class ColonOptions:
 
     min_calibre_mm: float = 24.0
     """Least diameter of the lumen after distension [mm]; at least 16. A colonoscope is 13 mm thick."""
+    least_bend_mm: float = SHARPEST * 1e3
+    """Least radius of a bend of the axis [mm], the same as in synthetic colons: a scope opens tighter bends of a soft
+    colon, and cannot open those of a rigid one. At most 45; 0 leaves the axis as the scan has it."""
     wall_mm: float = 1.5
     """Taken off the label, which holds wall, stool and air [mm]; a distended colon's wall is 1 to 2 mm thick
     (Fernandes et al., Insights Imaging 5, 2014, doi:10.1007/s13244-013-0308-y)."""
@@ -60,6 +70,7 @@ class ColonOptions:
     def __post_init__(self) -> None:
         for name, low, high in (
             ("min_calibre_mm", 16.0, 60.0),
+            ("least_bend_mm", 0.0, 45.0),
             ("wall_mm", 0.0, 5.0),
             ("relief_mm", 0.0, 10.0),
             ("canal_mm", 0.0, 60.0),
@@ -96,6 +107,7 @@ def build_colon(
     *,
     middle: float,
     iliac_crest: float | None = None,
+    bone: Float64[np.ndarray, "v 3"] | None = None,
     given: Mapping[str, Float64[np.ndarray, "3"]] | None = None,
     options: ColonOptions | None = None,
     report: Callable[[str], None] | None = None,
@@ -107,6 +119,7 @@ def build_colon(
         T_world_index: Maps voxel indices to RAS [m].
         middle: Mid-sagittal plane, x [m].
         iliac_crest: Height of the left iliac crest, z [m], where it is known.
+        bone: Centres of voxels of bone [m], into which no bend is pushed.
         given: Landmarks [m] in the order of the colon.
         options: How.
         report: Called with what is being done.
@@ -131,15 +144,30 @@ def build_colon(
             way = through_dome(way, dome, label, distance, grid)
     axis = colon_axis(way, label, grid, canal=options.canal_mm * 1e-3, clearance=2 * least + SEPTUM)
 
+    in_scan = axis.points
+    if options.least_bend_mm > 0:
+        say("straightening its bends")
+        in_scan, axis = straightened(
+            axis,
+            least_bend=options.least_bend_mm * 1e-3,
+            clearance=2 * least + SEPTUM,
+            bone=bone,
+        )
+
     say("distending the colon and parting its limbs")
     spacing = options.voxel_mm * 1e-3
     margin = least + options.relief_mm * 1e-3 + 5 * spacing
-    occupancy, grid = resample(mask, T_world_index, spacing=spacing, margin=margin, include=axis.points)
+    scanned, grid = resample(
+        mask, T_world_index, spacing=spacing, margin=margin, include=np.concatenate([in_scan, axis.points])
+    )
+    occupancy, fused = transported(scanned, grid, in_scan, axis.points, least=least)
     lumen = distend(
         occupancy,
         grid,
         axis,
-        radius=least + spacing / 2,
+        scanned=scanned > 0.5,
+        fused=fused,
+        radius=least + SPARE * spacing,
         wall=options.wall_mm * 1e-3,
         relief=Relief(options.relief_mm * 1e-3, options.seed),
     )
@@ -163,6 +191,7 @@ def build_colon(
         fault = found.problems[0] if found.problems else f"genus {found.genus}, {found.body_count} bodies"
         raise InputError(f"expected a closed lumen of genus 0, found: {fault}; try another voxel_mm")
     arc = arc_lengths(points)
+    shift = np.linalg.norm(axis.points - in_scan, axis=1)
     marks = [arc[landmarks[name]] for name in ORDER]
     figures: dict[str, float | int | bool] = {
         "length_m": round(float(arc[-1]), 4),
@@ -176,10 +205,13 @@ def build_colon(
         "triangles": found.triangle_count,
         "volume_ml": round(found.volume * 1e6, 3),
         "voxel_mm": options.voxel_mm,
-        "label_voxels": int((occupancy > 0.5).sum()),
+        "label_voxels": int((scanned > 0.5).sum()),
         "lumen_voxels": int(lumen.inside.sum()),
         "dropped_specks": specks,
         "largest_shift_of_a_limb_mm": round(axis.moved * 1e3, 2),
+        "least_bend_radius_mm": round(float(bend_radii(points).min()) * 1e3, 2),
+        "mean_shift_by_straightening_mm": round(float(shift.mean()) * 1e3, 2),
+        "largest_shift_by_straightening_mm": round(float(shift.max()) * 1e3, 2),
     }
     return Colon(surface, points, radius, landmarks, least, lumen, figures)
 

@@ -21,6 +21,9 @@ of a bend of the calibres met here, so that the inside of a bend is not taken fo
 _PUSHES = 400
 
 RECENTRINGS = 30
+RECENTRING_SMOOTHING = 16e-3
+"""Standard deviation of the Gaussian along the line [m]; more than half the distance of two folds of a row."""
+
 RECENTRING_STEP = 0.3e-3
 """Largest move at once [m]; with the number of moves it bounds the whole way to 9 mm, less than the least radius."""
 
@@ -65,6 +68,15 @@ def colon_axis(
     apart, moved = _pushed_apart(whole, clearance)
     points = resampled(apart, SPACING)
     return Axis(points, int(np.searchsorted(arc_lengths(points), canal)), moved)
+
+
+def limb_separation(radius: Float64[np.ndarray, "n"]) -> NDArray[np.float64]:
+    """Return from how far along the axis on a part counts as another limb, in points of the axis, shape (n,).
+
+    Args:
+        radius: Of the lumen at each point [m]; the inside of a wide bend is long.
+    """
+    return np.asarray(np.maximum(LIMB_SEPARATION, 2.5 * radius) / SPACING)
 
 
 def _lower_end(way: NDArray[np.float64], mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
@@ -117,6 +129,7 @@ def recentred(
         grid: Of the field.
     """
     soft = ndimage.gaussian_filter(depth, 1.0)
+    start = points
     for _ in range(RECENTRINGS):
         slope = np.stack(
             [grid.sample(soft, points + step) - grid.sample(soft, points - step) for step in grid.spacing * np.eye(3)],
@@ -128,4 +141,7 @@ def recentred(
         move = ndimage.gaussian_filter1d(RECENTRING_STEP * slope, 2.0, axis=0)
         move[0] = 0.0
         points = points + move
-    return resampled(smoothed(points, SPACING, SPACING), SPACING)
+    # A pouch on one side draws the line aside by millimetres: the move as a whole is smoothed, or it would make bends.
+    whole = ndimage.gaussian_filter1d(points - start, RECENTRING_SMOOTHING / SPACING, axis=0)
+    whole[0] = 0.0
+    return resampled(start + whole, SPACING)

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 
 from assets.errors import InputError
 from assets.lumen.alterations import Alterations, Tests, alterations
-from assets.lumen.colon_axis import LIMB_SEPARATION, Axis
+from assets.lumen.colon_axis import Axis, limb_separation
 from assets.lumen.curves import SPACING, place, resampled
 from assets.lumen.grid import Grid
 from assets.lumen.growth import BETWEEN_LIMBS, INSIDE, WOULD_LOOP, grow, power_order
@@ -44,16 +44,20 @@ def distend(
     radius: float,
     wall: float,
     relief: Relief,
+    scanned: Bool[np.ndarray, "i j k"],
+    fused: Bool[np.ndarray, "i j k"],
 ) -> Lumen:
     """Grow the lumen: first a tube of the least calibre, then whatever the label holds besides.
 
     Args:
-        occupancy: The label on the grid, 0 to 1.
+        occupancy: The label on the grid, 0 to 1, as it lies about the axis.
         grid: With room around the label for the tube.
         axis: From the anus to the caecum.
         radius: Least radius of the lumen [m].
         wall: Thickness taken off the label, which holds the wall too [m].
         relief: The made-up folds, and the pouches on parts that the label does not fill.
+        scanned: The label as the scan has it, before its bends were straightened; alterations are counted against it.
+        fused: Where limbs touch in the scan.
 
     Raises:
         InputError: The lumen does not reach the end of the axis; it names the place.
@@ -79,10 +83,9 @@ def distend(
     order = np.full(region.shape, np.inf, np.float32)
     order[region] = power_order(np.argwhere(region), grid.to_index(axis.points), inscribed / h)
     core = tube & (distance <= 1.6 * h)
-    separation = np.maximum(LIMB_SEPARATION, 2.5 * inscribed) / SPACING
     growth = grow(
         grid.to_index(axis.points),
-        separation,
+        limb_separation(inscribed),
         [(core, None), (tube, (distance / h).astype(np.float32)), (region, order)],
     )
     inside = growth.state == INSIDE
@@ -91,6 +94,8 @@ def distend(
         raise InputError(f"expected a lumen from anus to caecum, found it closed at {place(axis.points[reached])}")
 
     tests = Tests(
+        carried=raw,
+        fused=fused,
         filled=label & ~raw,
         tube=tube,
         canal=growth.nearest < axis.canal,
@@ -100,7 +105,7 @@ def distend(
         between=growth.state == BETWEEN_LIMBS,
         loop=growth.state == WOULD_LOOP,
     )
-    return Lumen(inside, growth.nearest, grid, depth, alterations(raw, inside, tests, grid, axis.points))
+    return Lumen(inside, growth.nearest, grid, depth, alterations(scanned, inside, tests, grid, axis.points))
 
 
 def _near(

@@ -1,5 +1,6 @@
 """The importer against a label map made of a known line, with limbs that are fused on purpose."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -9,10 +10,12 @@ from scipy.interpolate import CubicSpline
 from scipy.spatial import cKDTree
 from skimage.measure import euler_number
 
+from assets.colon.course import SHARPEST
 from assets.errors import InputError
 from assets.importers.label_map import ImportOptions, import_label_map
 from assets.lumen.alterations import CAUSES
 from assets.lumen.colon import ColonOptions
+from assets.lumen.curves import bend_radii
 from assets.mesh_check import check_mesh
 from assets.patient_check import check_patient
 
@@ -117,6 +120,26 @@ def test_the_centreline_keeps_to_the_known_line(fused):
     assert step.max() < 0.02
 
 
+def test_its_bends_are_opened_and_counted(fused):
+    _, patient, _ = fused
+    assert bend_radii(course() * 1e-3).min() < 0.5 * SHARPEST
+    (line,) = patient.centrelines
+    assert bend_radii(line.points).min() >= 0.85 * SHARPEST
+    counts = patient.provenance["altered_voxels"]
+    assert counts["added"]["straightened_into"] > 0
+    assert counts["removed"]["straightened_from"] > 0
+
+
+def test_bends_stay_as_they_are_where_that_is_asked_for(tmp_path):
+    label_map(tmp_path / "colon.nii.gz")
+    options = ImportOptions(colon=replace(COARSE, least_bend_mm=0.0), organs=False)
+    patient = import_label_map(tmp_path / "colon.nii.gz", scheme="totalsegmentator-v2", options=options)
+    counts = patient.provenance["altered_voxels"]
+    assert counts["added"]["straightened_into"] == counts["removed"]["straightened_from"] == 0
+    (line,) = patient.centrelines
+    assert cKDTree(course() * 1e-3).query(line.points[20:])[0].max() < 0.008
+
+
 def test_landmarks_come_in_order_and_where_they_belong(fused):
     _, patient, _ = fused
     assert list(patient.landmarks) == LANDMARKS
@@ -208,7 +231,9 @@ def test_landmarks_in_the_wrong_order_are_refused(tmp_path):
         )
 
 
-@pytest.mark.parametrize("options", [{"min_calibre_mm": 15.0}, {"voxel_mm": 0.1}, {"wall_mm": -1.0}])
+@pytest.mark.parametrize(
+    "options", [{"min_calibre_mm": 15.0}, {"least_bend_mm": 60.0}, {"voxel_mm": 0.1}, {"wall_mm": -1.0}]
+)
 def test_options_out_of_range_are_refused(options):
     with pytest.raises(InputError, match=next(iter(options))):
         ColonOptions(**options)

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
+from assets.colon.course import SHARPEST
 from assets.importers.label_map import ImportOptions, import_label_map
+from assets.labels import load_labels
 from assets.lumen.colon import ColonOptions
+from assets.lumen.curves import bend_radii
 from assets.mesh_check import check_mesh, winding_number
 from assets.patient_check import check_patient
 
@@ -99,6 +102,31 @@ def test_calibre(patient, line):
     assert line.radius.min() >= 0.012
     beyond = np.linalg.norm(line.points - line.points[0], axis=1) > 0.02
     assert cKDTree(patient.organs[0].surface.vertices).query(line.points[beyond])[0].min() > 0.0118
+
+
+def test_a_scope_can_take_every_bend(patient, line):
+    # The scan's tightest bend has a radius of 9 mm, and a bending section turns with 29 mm.
+    assert bend_radii(line.points).min() >= 0.85 * SHARPEST
+    assert bend_radii(line.points, 20e-3).min() >= 0.95 * SHARPEST
+    assert patient.provenance["options"]["colon"]["least_bend_mm"] == pytest.approx(SHARPEST * 1e3)
+
+
+def test_it_is_still_that_patients_colon(patient):
+    lumen = patient.organs[0].attributes
+    assert lumen["mean_shift_by_straightening_mm"] < 10
+    assert lumen["largest_shift_by_straightening_mm"] < 35
+    counts = patient.provenance["altered_voxels"]
+    assert 0 < counts["added"]["straightened_into"] < 0.15 * counts["label"]
+    assert 0 < counts["removed"]["straightened_from"] < 0.2 * counts["label"]
+
+
+def test_no_bend_is_opened_into_bone(patient, line):
+    table = load_labels()
+    bones = [organ for organ in patient.organs if table[organ.label].group == "bone"]
+    assert len(bones) > 20
+    # The tube of the least calibre and its wall are 13.5 mm thick about the line.
+    for bone in bones:
+        assert cKDTree(bone.surface.vertices).query(line.points)[0].min() > 0.015, bone.name
 
 
 def test_alterations_are_accounted_for(patient):
