@@ -9,6 +9,7 @@ from assets.labels import load_labels
 from assets.materials import load_materials
 from assets.mesh_check import MeshReport, check_mesh, winding_number
 from assets.patient import Centreline, Organ, Orifice, Patient
+from assets.tetrahedra import check_tetrahedra
 
 EXTENT = (0.0005, 2.5)
 """Least and most size of an organ [m]: outside it a file is probably not in metres."""
@@ -56,6 +57,8 @@ def _organ(organ: Organ) -> OrganReport:
             problems.append(f"expected a size between {EXTENT[0]} and {EXTENT[1]} m, found {extent:.3g} m")
         if organ.kind == "lumen" and (report.genus != 0 or report.body_count != 1):
             problems.append(f"expected one body of genus 0, found {report.body_count} of genus {report.genus}")
+    if organ.tetrahedra is not None and not problems:
+        problems += [f"tetrahedra: {line}" for line in check_tetrahedra(organ.tetrahedra, organ.surface).problems]
     if organ.label not in load_labels():
         problems.append(f"expected a label of assets/labels.csv, found {organ.label!r}")
     if organ.material not in load_materials():

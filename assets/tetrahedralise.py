@@ -22,7 +22,8 @@ def tetrahedralise(surface: Mesh, *, edge: float | None = None, cache: Path | No
     """Fill a surface with tetrahedra of good shape by fTetWild.
 
     Hu, Schneider, Wang, Zorin, Panozzo, Fast Tetrahedral Meshing in the Wild, ACM Trans. Graph. 39(4), 2020,
-    doi:10.1145/3386569.3392385. One thread, so that the same surface gives the same bytes.
+    doi:10.1145/3386569.3392385. It shuffles by `std::random_device`, so that two runs differ in their bytes, though not
+    in the bounds that they meet: where the same bytes are wanted, keep them in the cache.
 
     Args:
         surface: Closed, normals outwards.
