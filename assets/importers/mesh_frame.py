@@ -40,7 +40,10 @@ _CM = {
 }  # fmt: skip
 """Rough place of a structure's middle, to the right, the front and the head of vertebra L3 [cm]; textbook anatomy."""
 
-_LEAST_FIT, _LEAST_LEAD, _LEAST_COUNT = 0.85, 0.2, 5
+_LEAST_COUNT = 5
+_PLAIN = ((0.85, 0.2), (0.93, 0.1))
+"""Cosine of the best axes, and its lead over the next best, of which one pair is enough; no wrong axes in 3000 draws of
+five organs of a labelled CT."""
 
 
 @dataclass(frozen=True)
@@ -170,4 +173,5 @@ def _placed(points: NDArray[np.float64], names: list[str]) -> str | None:
             except InputError:
                 continue  # mirror images
     fits.sort(reverse=True)
-    return fits[0][1] if fits[0][0] >= _LEAST_FIT and fits[0][0] - fits[1][0] >= _LEAST_LEAD else None
+    plain = any(fits[0][0] >= fit and fits[0][0] - fits[1][0] >= lead for fit, lead in _PLAIN)
+    return fits[0][1] if plain else None

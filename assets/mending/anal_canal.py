@@ -125,7 +125,8 @@ def _canal(
     even += np.angle(np.exp(1j * (angle - even)).mean())
     circle = ANAL_RADIUS * (np.cos(even)[:, None] * x + np.sin(even)[:, None] * y)
     wide = float(np.linalg.norm(flat, axis=1).max())
-    length = max(length, 1.5 * (wide - ANAL_RADIUS))
+    # An end that is as narrow as an anal canal is one.
+    length = max(length, 1.5 * (wide - ANAL_RADIUS)) if wide > 1.3 * ANAL_RADIUS else 2 * _RING_STEP
     steps = max(round(length / _RING_STEP), 4)
     rings = []
     for step in range(1, steps + 1):
