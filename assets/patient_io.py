@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from assets.errors import InputError
+from assets.mesh import Mesh
 from assets.mesh_check import check_mesh
 from assets.mesh_io import parse_ply, ply_bytes
-from assets.mesh import Mesh
 from assets.patient import Centreline, Organ, Patient
 from assets.patient_json import (
     SCHEMA,

@@ -57,7 +57,8 @@ class TetrahedraReport:
             found.append(f"expected a radius ratio of at least {LEAST_QUALITY}, found {self.least_quality:.3g}")
         if self.gap > self.tolerance:
             found.append(
-                f"expected a boundary within {1e3 * self.tolerance:.2f} mm of the surface, found {1e3 * self.gap:.2f} mm"
+                f"expected a boundary within {1e3 * self.tolerance:.2f} mm of the surface, "
+                f"found {1e3 * self.gap:.2f} mm"
             )
         return tuple(found)
 

@@ -63,7 +63,9 @@ def _version() -> str:
     try:
         return version("pytetwild")
     except PackageNotFoundError:
-        raise InputError("expected the package pytetwild for tetrahedra, found none: pip install 'trocar[tet]'") from None
+        raise InputError(
+            "expected the package pytetwild for tetrahedra, found none: pip install 'trocar[tet]'"
+        ) from None
 
 
 def _filled(surface: Mesh, edge: float) -> Tetrahedra:

@@ -59,7 +59,7 @@ class ImportOptions:
     """What the axes of mesh files run to, such as RAS, LPS or LSA; if not given, the files or the places of the organs
     tell it."""
     names: Path | None = None
-    """What mesh files show, where their names do not say it: CSV of file,label and perhaps kind (lumen, wall, solid)."""
+    """What mesh files show where their names do not say it: CSV of file,label and perhaps kind."""
     tetrahedra: tuple[str, ...] = ()
     """Organs of mesh files to fill with tetrahedra, by name."""
     tetrahedra_edge_mm: float | None = None
@@ -100,9 +100,7 @@ def import_source(options: ImportOptions) -> None:
     _refuse_occupied(options.out)
     with progress(f"importing {options.source.name}", None) as advance:
         if is_mesh_source(options.source):
-            patient = import_mesh_source(
-                options.source, _mesh_options(options), report=lambda line: advance(note=line)
-            )
+            patient = import_mesh_source(options.source, _mesh_options(options), report=lambda line: advance(note=line))
         else:
             patient = import_label_map(
                 options.source,

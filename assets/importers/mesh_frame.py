@@ -21,7 +21,7 @@ LONGEST_MM: dict[str, tuple[float, float]] = {
     "femur": (80, 560), "hip": (100, 300), "sacrum": (60, 200), "abdominal_wall": (200, 900), "prostate": (20, 120),
     "vertebrae": (25, 160), "inferior_vena_cava": (50, 450), "esophagus": (60, 400),
 }  # fmt: skip
-"""Least and most of an adult organ's longest side [mm], generous; a cut scan has less of it. Gray's Anatomy, 42nd ed."""
+"""Least and most of an adult organ's longest side [mm], generously (Gray's Anatomy, 42nd edition)."""
 
 BODY_MM = (5.0, 2500.0)
 """Least and most extent of a set that holds none of these organs [mm]."""
@@ -59,7 +59,7 @@ class Frame:
     """`option`, `file`, `places of N organs` or `assumed`."""
 
     @property
-    def T_ras_file(self) -> Float64[np.ndarray, "4 4"]:
+    def T_ras_file(self) -> Float64[np.ndarray, "4 4"]:  # noqa: N802
         """Maps coordinates of the file to RAS [m]; a rotation and a scale."""
         T = np.eye(4)
         T[:3, :3] = METRES[self.unit] * axes_matrix(self.axes)
@@ -103,8 +103,7 @@ def find_unit(extents: Mapping[str, float], whole: float, given: Unit | None) ->
         return given, "option"
     ranges = [(size, LONGEST_MM[key]) for label, size in extents.items() if (key := _size_key(label))]
     fits = {
-        unit: sum(low <= size * METRES[unit] * 1e3 <= high for size, (low, high) in ranges)
-        for unit in get_args(Unit)
+        unit: sum(low <= size * METRES[unit] * 1e3 <= high for size, (low, high) in ranges) for unit in get_args(Unit)
     }
     best = max(fits, key=lambda unit: fits[unit])
     if ranges and fits[best] > len(ranges) / 2 and list(fits.values()).count(fits[best]) == 1:

@@ -27,7 +27,7 @@ _DECORATION = {
 _WORDS = {
     "l": "left", "r": "right", "lt": "left", "rt": "right", "oesophagus": "esophagus", "coloncaecum": "colon",
     "caecum": "cecum", "urinarybladder": "bladder", "tumor": "tumour", "lesion": "tumour", "gland": "",
-    "vertebra": "vertebrae", "clavicle": "clavicula", "duct": "duct", "vessel": "", "gut": "bowel", "intestine": "bowel",
+    "vertebra": "vertebrae", "clavicle": "clavicula", "vessel": "", "gut": "bowel", "intestine": "bowel",
 }  # fmt: skip
 """Other spellings of words; what becomes empty says nothing."""
 
@@ -102,8 +102,8 @@ def _table() -> dict[tuple[str, ...], str]:
 def structure_of(text: str) -> Structure | None:
     """Tell a structure by the name of its file or object; None where it is not known.
 
-    `lumen` and `wall` in the name say which surface of a hollow organ it is; a number behind it, as in `polyp_03`, makes
-    it one of several.
+    `lumen` and `wall` in the name say which surface of a hollow organ it is; a number behind it, as in `polyp_03`,
+    makes it one of several.
     """
     words = words_of(text)
     table = _table()

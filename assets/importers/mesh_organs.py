@@ -93,8 +93,7 @@ def _from_surface(part: Part, T_ras_file: Float64[np.ndarray, "4 4"]) -> list[Or
     middles = [float(body.vertices[:, 0].mean()) for body in mended.bodies]
     sides = ("right", "left") if middles[0] > middles[1] else ("left", "right")
     return [
-        organ_of(sided(structure, side), body, part, mended, 0)
-        for side, body in zip(sides, mended.bodies, strict=True)
+        organ_of(sided(structure, side), body, part, mended, 0) for side, body in zip(sides, mended.bodies, strict=True)
     ]
 
 

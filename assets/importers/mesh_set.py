@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
 
 from assets.errors import InputError
 from assets.importers.landmark_file import read_landmarks
@@ -173,13 +172,11 @@ def find_frame(parts: Sequence[Part], options: MeshOptions, landmarks: dict[str,
         extents[part.structure.label] = float((high - low).max())
     whole = np.max([high for _, high in boxes.values()], axis=0) - np.min([low for low, _ in boxes.values()], axis=0)
     unit, unit_from = find_unit(extents, float(whole.max()), options.units)
-    stated = {part.mesh.axes for part in parts} - {None}
+    stated = {part.mesh.axes for part in parts if part.mesh.axes is not None}
     if len(stated) > 1 and options.axes is None:
-        raise InputError(f"expected one frame, found files that state {', '.join(map(str, sorted(stated)))}; give --axes")  # type: ignore[type-var]
-    centres: dict[str, Float64[np.ndarray, "3"]] = {name: (low + high) / 2 for name, (low, high) in boxes.items()}
-    axes, axes_from = find_axes(
-        centres | (landmarks or {}), next(iter(stated), None), options.axes, unit=METRES[unit]
-    )
+        raise InputError(f"expected one frame, found files that state {', '.join(sorted(stated))}; give --axes")
+    centres = {name: (low + high) / 2 for name, (low, high) in boxes.items()}
+    axes, axes_from = find_axes(centres | (landmarks or {}), next(iter(stated), None), options.axes, unit=METRES[unit])
     return Frame(unit, unit_from, axes, axes_from)
 
 
@@ -242,5 +239,3 @@ def filled(organs: Sequence[Organ], options: MeshOptions, say: Callable[[str], N
             organ = replace(organ, tetrahedra=mesh)
         result.append(organ)
     return result
-
-

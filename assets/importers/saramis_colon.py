@@ -1,4 +1,4 @@
-"""Import a colon of the SARAMIS navigation release: a textured mesh, its centreline, and landmarks as vertex indices."""
+"""Import a colon of the SARAMIS navigation release: textured mesh, centreline, and landmarks as vertex indices."""
 
 import hashlib
 from collections.abc import Callable
@@ -154,9 +154,7 @@ def _distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     return float(np.linalg.norm(a - b))
 
 
-def _entered(
-    lumen: Mesh, points: Float64[np.ndarray, "n 3"]
-) -> tuple[Mesh, NDArray[np.float64], float, float]:
+def _entered(lumen: Mesh, points: Float64[np.ndarray, "n 3"]) -> tuple[Mesh, NDArray[np.float64], float, float]:
     """Cut the rectum open where the centreline is well inside, add the anal canal, and lead the centreline through it.
 
     Returns:
@@ -175,7 +173,9 @@ def _entered(
     reach = cKDTree(lumen.vertices).query(points)[0]
     clear = np.flatnonzero(reach >= CLEARANCE)
     if not len(clear) or clear[0] > len(points) // 4:
-        raise InputError(f"expected a lumen wider than {2e3 * CLEARANCE:.0f} mm about the centreline, found it narrower")
+        raise InputError(
+            f"expected a lumen wider than {2e3 * CLEARANCE:.0f} mm about the centreline, found it narrower"
+        )
     start = int(clear[0])
     end = int(clear[-1])
     ahead = points[min(start + 5, end)] - points[start]
@@ -221,4 +221,6 @@ def _check_order(landmarks: dict[str, NDArray[np.float64]], points: NDArray[np.f
     places = [float(arc[int(np.linalg.norm(points - landmarks[name], axis=1).argmin())]) for name in order]
     if sorted(places) != places:
         told = ", ".join(f"{name} at {1e3 * at:.0f} mm" for name, at in zip(order, places, strict=True))
-        raise InputError(f"expected rectum, splenic flexure, hepatic flexure and caecum along the centreline, found {told}")
+        raise InputError(
+            f"expected rectum, splenic flexure, hepatic flexure and caecum along the centreline, found {told}"
+        )

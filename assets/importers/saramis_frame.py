@@ -1,7 +1,7 @@
 """Where SARAMIS meshes lie: from `(voxel index + 1) x diagonal spacing` back to the scanner's RAS.
 
-The meshes were made of voxel indices times the diagonal of the volume's directions [mm], with a border of one voxel, and
-without origin or off-diagonal directions. The diagonal may be negative, which mirrors them.
+The meshes were made of voxel indices times the diagonal of the volume's directions [mm], with a border of one voxel,
+and without origin or off-diagonal directions. The diagonal may be negative, which mirrors them.
 """
 
 import re
@@ -85,7 +85,7 @@ def _nrrd(path: Path) -> VolumeFrame:
         ) from None
     if len(shape) != 3 or order != [0, 1, 2] or not np.isfinite(T).all() or abs(np.linalg.det(T[:3, :3])) < 1e-9:
         raise InputError(f"expected three axes of space right/left, anterior/posterior, superior/inferior in {path}")
-    return VolumeFrame(T, np.diag([*signs, 1.0]), shape, path.name)  # type: ignore[arg-type]
+    return VolumeFrame(T, np.diag([*signs, 1.0]), shape, path.name)
 
 
 def _nifti(path: Path) -> VolumeFrame:
@@ -101,7 +101,7 @@ def _nifti(path: Path) -> VolumeFrame:
     return VolumeFrame(T_lps_ras @ affine, T_lps_ras, shape, path.name)
 
 
-def T_ras_mesh(
+def T_ras_mesh(  # noqa: N802
     frame: VolumeFrame, boxes: Sequence[tuple[Float64[np.ndarray, "3"], Float64[np.ndarray, "3"]]]
 ) -> NDArray[np.float64]:
     """Return what maps mesh coordinates [mm] to RAS [m], shape (4, 4).

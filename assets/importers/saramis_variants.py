@@ -109,7 +109,9 @@ def _back(mesh: RawMesh, offset: NDArray[np.float64] | None, mixed: bool, name: 
     if offset is not None:
         return replace(mesh, vertices=mesh.vertices + offset)
     if mixed:
-        raise InputError(f"expected an organ both centred and not, which tells the shared offset, found none for {name}")
+        raise InputError(
+            f"expected an organ both centred and not, which tells the shared offset, found none for {name}"
+        )
     return mesh
 
 
@@ -151,7 +153,7 @@ def take_tetrahedra(
     Returns:
         The tetrahedra and their file, or None; and the files that cannot be used, with the reason.
     """
-    refused = []
+    refused: list[tuple[str, str]] = []
     for path in own.tetrahedra:
         try:
             mesh = read_one(path)

@@ -65,9 +65,7 @@ def oriented(triangles: Cells) -> tuple[NDArray[np.int64], NDArray[np.int64], ND
     return result, body.astype(np.int64), flip, one_sided
 
 
-def compact(
-    vertices: Float64[np.ndarray, "v 3"], triangles: Cells
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def compact(vertices: Float64[np.ndarray, "v 3"], triangles: Cells) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Leave out vertices of no triangle."""
     used, corners = np.unique(triangles, return_inverse=True)
     return vertices[used], corners.reshape(-1, 3).astype(np.int64)

@@ -80,9 +80,7 @@ def _measured(vertices: NDArray[np.float64], rim: NDArray[np.int64]) -> Hole:
     return Hole(rim, centre, normal, area, diameter, float(np.abs(arms @ normal).max()))
 
 
-def cap(
-    vertices: Float64[np.ndarray, "v 3"], hole: Hole
-) -> tuple[NDArray[np.float64], NDArray[np.int64]] | None:
+def cap(vertices: Float64[np.ndarray, "v 3"], hole: Hole) -> tuple[NDArray[np.float64], NDArray[np.int64]] | None:
     """Triangulate a hole.
 
     Returns:

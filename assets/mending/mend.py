@@ -98,8 +98,8 @@ def mend(
             f"expected surfaces with two sides, found {int(twisted.sum())} triangles of a one-sided one at "
             f"{place(middle)} in {where}"
         )
-    bodies = [_closed(points, triangles[body == index], crowded, figures, rules, where) for index in keep.tolist()]
-    bodies = [mesh for mesh in bodies if mesh is not None]
+    closed = [_closed(points, triangles[body == index], crowded, figures, rules, where) for index in keep.tolist()]
+    bodies = [mesh for mesh in closed if mesh is not None]
     if not bodies:
         raise InputError(f"expected a surface that encloses a volume, found flat sheets in {where}")
     bodies.sort(key=lambda mesh: -check_mesh(mesh).volume)
@@ -133,7 +133,9 @@ def _closed(
     vertices, cells = points, triangles
     holes, touching = find_holes(points, triangles)
     if touching is not None:
-        raise InputError(f"expected holes apart from each other, found two that touch at {place(points[touching])} in {where}")
+        raise InputError(
+            f"expected holes apart from each other, found two that touch at {place(points[touching])} in {where}"
+        )
     total = float(areas(points, triangles).sum())
     for hole in holes:
         rim = {tuple(sorted(pair)) for pair in zip(hole.rim.tolist(), np.roll(hole.rim, -1).tolist(), strict=True)}
@@ -147,7 +149,9 @@ def _closed(
             )
         patch = cap(vertices, hole)
         if patch is None:
-            raise InputError(f"expected holes with a simple rim, found one that crosses itself at {place(hole.centre)} in {where}")
+            raise InputError(
+                f"expected holes with a simple rim, found one that crosses itself at {place(hole.centre)} in {where}"
+            )
         vertices, cells = patch[0], np.concatenate([cells, patch[1]])
     figures["holes_closed"] = figures.get("holes_closed", 0) + len(holes)
     vertices, cells = compact(vertices, cells)

@@ -56,15 +56,13 @@ def parse_gltf(data: bytes, where: str, folder: Path) -> tuple[RawMesh, ...]:
 
 def _chunks(data: bytes, where: str) -> tuple[bytes, bytes | None]:
     """Split a GLB into its JSON and its binary chunk."""
-    version, length = (int(n) for n in items(data, "<u4", 2, 4, "header words", where))  # type: ignore[call-overload]
+    version, length = (int(n) for n in items(data, "<u4", 2, 4, "header words", where))
     if version != 2 or length != len(data):
-        raise InputError(
-            f"expected GLB version 2 of {len(data)} bytes, found version {version} of {length} in {where}"
-        )
+        raise InputError(f"expected GLB version 2 of {len(data)} bytes, found version {version} of {length} in {where}")
     found: dict[bytes, bytes] = {}
     start = 12
     while start < len(data):
-        size = int(items(data, "<u4", 1, start, "chunk length", where)[0])  # type: ignore[call-overload]
+        size = int(items(data, "<u4", 1, start, "chunk length", where)[0])
         kind = data[start + 4 : start + 8]
         items(data, "<u1", size, start + 8, "bytes of a chunk", where)
         found.setdefault(kind, data[start + 8 : start + 8 + size])

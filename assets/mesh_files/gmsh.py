@@ -198,7 +198,9 @@ def _assembled(tags: NDArray[np.int64], points: NDArray[np.float64], blocks: _Bl
             continue
         plain = _CURVED.get(kind, kind)
         if plain not in (2, 3, 4):
-            raise InputError(f"expected triangles and tetrahedra, found {len(nodes)} elements of type {kind} in {where}")
+            raise InputError(
+                f"expected triangles and tetrahedra, found {len(nodes)} elements of type {kind} in {where}"
+            )
         wanted = nodes[:, : _NODES[plain]]
         place = np.searchsorted(known, wanted).clip(0, max(len(known) - 1, 0))
         if len(wanted) and (len(known) == 0 or (known[place] != wanted).any()):

@@ -52,11 +52,11 @@ def parse_obj(data: bytes, where: str) -> tuple[RawMesh, ...]:
     for name, (flat, sizes) in zip(names, parts, strict=True):
         if sizes:
             triangles = fans(np.array(flat, np.int64), np.array(sizes, np.int64), where)
-            used, corners = np.unique(triangles, return_inverse=True)
+            used, own_corners = np.unique(triangles, return_inverse=True)
             if used[-1] >= len(points):
                 raise InputError(f"expected corners from 1 to {len(points)}, found {used[-1] + 1} in {where}")
             own = vertices.reshape(-1, 3)[used]
-            found.append(raw_mesh(where, own, corners.reshape(-1, 3), name=name, axes=axes, notes=notes))
+            found.append(raw_mesh(where, own, own_corners.reshape(-1, 3), name=name, axes=axes, notes=notes))
     return tuple(found)
 
 

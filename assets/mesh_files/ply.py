@@ -1,6 +1,7 @@
 """PLY files of any kind: ASCII or binary, polygons, and properties that are skipped, such as texture coordinates."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,10 +136,10 @@ def _first_lengths(data: bytes, element: _Element, start: int, order: str, where
     return lengths
 
 
-def _length(value: np.generic, name: str, where: str) -> int:
-    if not (0 <= float(value) <= MAX_LIST and float(value).is_integer()):  # type: ignore[arg-type]
+def _length(value: Any, name: str, where: str) -> int:
+    if not (0 <= float(value) <= MAX_LIST and float(value).is_integer()):
         raise InputError(f"expected lists {name} of at most {MAX_LIST} entries, found {value!s} in {where}")
-    return int(value)  # type: ignore[call-overload]
+    return int(value)
 
 
 def _ragged(data: bytes, element: _Element, start: int, order: str, where: str) -> tuple[_Table, int]:

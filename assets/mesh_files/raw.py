@@ -4,6 +4,7 @@ import stat
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -112,7 +113,7 @@ def whole(text: str | bytes, what: str, where: str, *, most: int = MAX_ITEMS) ->
     return int(word)
 
 
-def items(data: bytes, kind: DTypeLike, count: int, start: int, what: str, where: str) -> NDArray[np.generic]:
+def items(data: bytes, kind: DTypeLike, count: int, start: int, what: str, where: str) -> NDArray[Any]:
     """Return `count` items out of a file's bytes, without a copy.
 
     Raises:
@@ -151,7 +152,7 @@ def indices(values: NDArray[np.generic], what: str, where: str) -> NDArray[np.in
         if values.dtype.kind == "u" and values.dtype.itemsize == 8 and len(values) and int(values.max()) >> 62:
             raise InputError(f"expected whole numbers as {what}, found {int(values.max())} in {where}")
         return values.astype(np.int64)
-    good = (np.abs(values) < 2.0**53) & (np.floor(values) == values)  # type: ignore[type-var]
+    good = (np.abs(values) < 2.0**53) & (np.floor(values) == values)
     if not good.all():
         raise InputError(f"expected whole numbers as {what}, found {values[int(np.argmin(good))]!s} in {where}")
     return values.astype(np.int64)

@@ -122,9 +122,7 @@ class _Reader:
                 case ["CELLS" | "POLYGONS" | "TRIANGLE_STRIPS" | "VERTICES" | "LINES" as key, first, second]:
                     cells.append((_POLY_CELLS.get(key, 0), *self.cells(first, second)))
                 case ["CELL_TYPES", count]:
-                    types = indices(
-                        self.array("int", whole(count, "cells", self.where), "types"), "types", self.where
-                    )
+                    types = indices(self.array("int", whole(count, "cells", self.where), "types"), "types", self.where)
                 case ["METADATA"]:
                     while self.at < len(self.data) and self.line().strip():
                         pass
@@ -178,7 +176,8 @@ class _Reader:
         types: NDArray[np.int64] | None,
         cells: list[tuple[int, NDArray[np.int64], NDArray[np.int64]]],
     ) -> RawMesh:
-        triangles, tetrahedra, notes = [], [], []
+        triangles, tetrahedra = [], []
+        notes: list[str] = []
         for kind, offsets, corners in cells:
             own = np.full(len(offsets) - 1, kind) if kind else types
             if own is None:

@@ -32,7 +32,8 @@ def parse_vtk_xml(data: bytes, where: str) -> tuple[RawMesh, ...]:
     pieces = grid.findall("Piece")
     if not 0 < len(pieces) <= _MAX_PIECES:
         raise InputError(f"expected 1 to {_MAX_PIECES} pieces, found {len(pieces)} in {where}")
-    points, triangles, tetrahedra, notes, start = [], [], [], [], 0
+    points, triangles, tetrahedra, start = [], [], [], 0
+    notes: list[str] = []
     for piece in pieces:
         own = _points(piece, reader, where)
         for found in _poly(piece, reader, where) if kind == "PolyData" else _grid(piece, reader, where):
@@ -122,7 +123,7 @@ def _arrays(cells: Element, reader: ArrayReader, count: int, where: str) -> dict
     elements = {array.get("Name", ""): array for array in cells.findall("DataArray")}
     if not {"connectivity", "offsets"} <= set(elements):
         raise InputError(f"expected connectivity and offsets, found {', '.join(elements)[:60] or 'none'} in {where}")
-    found = {}
+    found: dict[str, NDArray[np.int64]] = {}
     for name in ("connectivity", "offsets", "types"):
         if name in elements:
             values = reader.read(elements[name], name, None if name == "connectivity" else count)
