@@ -91,13 +91,13 @@ def read_bytes(path: Path) -> bytes:
         if found.st_size > MAX_BYTES:
             raise InputError(f"expected at most {MAX_BYTES} bytes, found {found.st_size} in {path}")
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(found.st_size)  # a buffer of so many bytes is made before any are read
     except OSError as error:
         raise InputError(f"expected a mesh file, found {error.strerror} at {path}") from None
     except ValueError:  # a NUL in the name
         raise InputError(f"expected a mesh file, found the name {str(path)!r}") from None
-    if not 0 < len(data) <= MAX_BYTES:
-        raise InputError(f"expected 1 to {MAX_BYTES} bytes, found {len(data)} in {path}")
+    if not data:
+        raise InputError(f"expected a mesh, found an empty file at {path}")
     return data
 
 
