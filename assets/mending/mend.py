@@ -74,7 +74,7 @@ def mend(
     points = vertices.astype(np.float32).astype(np.float64)  # as it will be kept
     whole = Mesh(points.astype(np.float32), triangles.astype(np.int32))
     found = check_mesh(whole)
-    if found.body_count == 1 and not found.problems:
+    if found.body_count == 1 and not found.problems and not without_doubles(triangles)[2]:
         return Mended((whole,), {})
     if not found.triangle_count:
         raise InputError(f"expected triangles, found none in {where}")
