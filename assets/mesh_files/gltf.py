@@ -48,10 +48,11 @@ def parse_gltf(data: bytes, where: str, folder: Path) -> tuple[RawMesh, ...]:
         raise InputError(f"expected glTF as JSON, found {type(error).__name__} ({error!s:.60}) in {where}") from None
     if version != "2.0":
         raise InputError(f"expected glTF 2.0, found {version!r:.20} in {where}")
-    needed = [name for name in table.get("extensionsRequired", []) if not str(name).startswith(_HARMLESS)]
+    scene = _Scene(table, binary, folder, where)
+    needed = [name for name in scene.rows(table, "extensionsRequired") if not str(name).startswith(_HARMLESS)]
     if needed:
         raise InputError(f"expected glTF without extensions, found {', '.join(map(str, needed))[:80]} in {where}")
-    return _Scene(table, binary, folder, where).objects()
+    return scene.objects()
 
 
 def _chunks(data: bytes, where: str) -> tuple[bytes, bytes | None]:
@@ -195,7 +196,7 @@ class _Scene:
         if "sparse" in row or "bufferView" not in row:
             raise InputError(f"expected accessors with a buffer view, found a sparse or empty one in {self.where}")
         component = row.get("componentType")
-        if component not in _COMPONENTS or row.get("type") != kind:
+        if type(component) is not int or component not in _COMPONENTS or row.get("type") != kind:
             raise InputError(
                 f"expected an accessor {kind} of a known component type, found {str(row.get('type'))[:20]!r} of "
                 f"{str(component)[:20]!r} in {self.where}"

@@ -513,6 +513,32 @@ def test_damaged_files_give_one_clear_error_or_a_sound_mesh(tmp_path, name, edit
             assert len(cells) == 0 or (cells.min() >= 0 and cells.max() < len(mesh.vertices))
 
 
+JUNK = st.sampled_from([None, True, -1, 10**12, 1.5, "x", "../x", [], [-1], {}, {"a": 1}, [[0]], 1e999])
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@given(place=st.integers(0, 10**6), junk=JUNK)
+def test_any_entry_of_a_scene_may_be_junk(tmp_path, place, junk):
+    table = json.loads(gltf(nodes=[{"mesh": 0, "matrix": np.eye(4).ravel().tolist(), "children": [1]}, {}]))
+    entries = []
+
+    def collect(part):
+        for key, value in part.items() if isinstance(part, dict) else enumerate(part):
+            entries.append((part, key))
+            if isinstance(value, dict | list):
+                collect(value)
+
+    collect(table)
+    part, key = entries[place % len(entries)]
+    part[key] = junk
+    try:
+        found = read(tmp_path, "a.gltf", json.dumps(table).encode())
+    except InputError as error:
+        assert "\n" not in str(error)
+    else:
+        assert len(found) == 1
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
 @given(data=st.binary(max_size=300))
