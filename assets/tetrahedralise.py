@@ -2,6 +2,9 @@
 
 import hashlib
 import os
+import subprocess
+import sys
+import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -16,6 +19,26 @@ from assets.tetrahedra_io import parse_vtu, vtu_bytes
 
 MAX_TETRAHEDRA = 5_000_000
 """Most that are asked for; a soft body of a hundred thousand is large."""
+
+TIME_LIMIT = 3600
+"""How long fTetWild may take [s]; a liver of 30,000 triangles takes about 30 s of one core."""
+
+_PROGRAM = """
+import sys
+import numpy as np
+from pytetwild import tetrahedralize
+
+points, cells = tetrahedralize(
+    np.load("vertices.npy"),
+    np.load("triangles.npy"),
+    edge_length_abs=float(sys.argv[1]),
+    num_threads=1,
+    vtk_ordering=True,
+    quiet=True,
+)
+np.save("points.npy", points)
+np.save("cells.npy", cells)
+"""
 
 
 def tetrahedralise(surface: Mesh, *, edge: float | None = None, cache: Path | None = None) -> Tetrahedra:
@@ -69,20 +92,19 @@ def _version() -> str:
 
 
 def _filled(surface: Mesh, edge: float) -> Tetrahedra:
-    try:
-        from pytetwild import tetrahedralize
-    except ImportError as error:
-        raise InputError(
-            f"expected the package pytetwild for tetrahedra, found {error}: pip install 'trocar[tet]'"
-        ) from None
-    points, cells = tetrahedralize(
-        surface.vertices.astype(np.float64),
-        surface.triangles.astype(np.int32),
-        edge_length_abs=edge,
-        num_threads=1,
-        vtk_ordering=True,
-        quiet=True,
-    )
+    """Call fTetWild in a process and a folder of its own: it writes a by-product where it runs, and may not end."""
+    with tempfile.TemporaryDirectory(prefix="trocar-") as folder:
+        np.save(Path(folder, "vertices.npy"), surface.vertices.astype(np.float64))
+        np.save(Path(folder, "triangles.npy"), surface.triangles.astype(np.int32))
+        command = [sys.executable, "-c", _PROGRAM, repr(edge)]
+        try:
+            done = subprocess.run(command, cwd=folder, capture_output=True, timeout=TIME_LIMIT, check=False)
+        except subprocess.TimeoutExpired:
+            raise InputError(f"expected tetrahedra within {TIME_LIMIT} s, found fTetWild still at work") from None
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
+            raise InputError(f"expected tetrahedra of fTetWild, found {said[-1][:200]!r}")
+        points, cells = (np.load(Path(folder, name), allow_pickle=False) for name in ("points.npy", "cells.npy"))
     found = Tetrahedra(points.astype(np.float32), cells.astype(np.int32))
     turned = volumes(found) < 0
     found.tetrahedra[turned] = found.tetrahedra[turned][:, [0, 1, 3, 2]]

@@ -1,12 +1,12 @@
 """From meshes that have a name to organs: mended, split where they hold both sides, with tetrahedra where they fit."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
+from scipy.spatial import cKDTree
 
 from assets.errors import InputError
 from assets.importers.mesh_names import Structure
@@ -18,6 +18,9 @@ from assets.mesh_files.raw import RawMesh
 from assets.patient import Organ
 from assets.tetrahedra import Tetrahedra, boundary, check_tetrahedra, volumes
 from assets.transforms import apply
+
+SAME = 1e-5
+"""Surfaces whose vertices are nearer to each other than this are the same [m]."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,6 @@ def build_organs(
     for part in parts:
         by_name.setdefault(part.structure.name, []).append(part)
     organs: list[Organ] = []
-    seen: dict[str, str] = {}
     for name, own in by_name.items():
         say(f"mending {name}")
         surfaces = [part for part in own if not len(part.mesh.tetrahedra)]
@@ -63,22 +65,21 @@ def build_organs(
             leave_out((surfaces or solids)[0].what, str(error))
             continue
         for organ in made:
-            digest = surface_digest(organ.surface)
-            if digest in seen:
-                leave_out(own[0].what, f"has the surface of {seen[digest]}")
+            twin = next((other.name for other in organs if same_surface(organ.surface, other.surface)), None)
+            if twin is not None:
+                leave_out(own[0].what, f"has the surface of {twin}")
             else:
-                seen[digest] = organ.name
                 organs.append(organ)
     order = {name: index for index, name in enumerate(load_labels())}
     return sorted(organs, key=lambda organ: (order[organ.label], organ.name))
 
 
-def surface_digest(mesh: Mesh) -> str:
-    """Return a hash of a surface's triangles that does not depend on the order of its vertices."""
-    corners = mesh.vertices[mesh.triangles]
-    first = np.lexsort((corners[..., 2], corners[..., 1], corners[..., 0]))[:, :1]
-    turned = np.take_along_axis(corners, ((first + np.arange(3)) % 3)[..., None], axis=1).reshape(len(corners), 9)
-    return hashlib.sha256(np.ascontiguousarray(turned[np.lexsort(turned.T)]).tobytes()).hexdigest()
+def same_surface(a: Mesh, b: Mesh) -> bool:
+    """Tell whether two surfaces are one that was written twice, perhaps with other digits or another order."""
+    boxes = [np.stack([mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)]) for mesh in (a, b)]
+    if len(a.triangles) != len(b.triangles) or np.abs(boxes[0] - boxes[1]).max() > SAME:
+        return False
+    return float(cKDTree(a.vertices).query(b.vertices)[0].max()) <= SAME
 
 
 def _from_surface(part: Part, T_ras_file: Float64[np.ndarray, "4 4"]) -> list[Organ]:

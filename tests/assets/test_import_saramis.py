@@ -52,7 +52,7 @@ def nrrd(matrix, sizes=SHAPE, layers=None, space="left-posterior-superior"):
     return "\n".join(head).encode() + b"\x1f\x8bnot read"
 
 
-def T_ras_index(matrix):
+def ras_from_index(matrix):
     T = np.eye(4)
     T[:3, :3], T[:3, 3] = matrix, ORIGIN
     return np.diag([-1e-3, -1e-3, 1e-3, 1]) @ T
@@ -104,7 +104,7 @@ def make_case(root, matrix=None, *, signed=True, variants=("", "smooth", "local"
 def check_places(patient, matrix):
     for organ in patient.organs:
         middle, half = ORGANS[organ.name]
-        truth = (T_ras_index(matrix) @ [*middle, 1.0])[:3]
+        truth = (ras_from_index(matrix) @ [*middle, 1.0])[:3]
         box = organ.surface.vertices.min(axis=0), organ.surface.vertices.max(axis=0)
         np.testing.assert_allclose(np.mean(box, axis=0), truth, atol=0.25 * 5e-3)  # a quarter of a voxel
         voxels = mask(middle, half).sum() * abs(np.linalg.det(matrix)) * 1e-9
@@ -152,7 +152,7 @@ def test_the_nifti_tells_the_frame_too(tmp_path):
     matrix = directions(tilt=0.1)
     case, _ = make_case(tmp_path, matrix, organs=("liver", "spleen"))
     (case / "Orig" / "auto_seg.seg.nrrd").unlink()
-    affine = np.diag([1e3, 1e3, 1e3, 1]) @ T_ras_index(matrix)
+    affine = np.diag([1e3, 1e3, 1e3, 1]) @ ras_from_index(matrix)
     nib.save(nib.Nifti1Image(np.zeros(SHAPE, np.uint8), affine), case / "Orig" / "label_amos_0001.nii.gz")
     patient = import_mesh_source(case)
     assert patient.provenance["aligned_to"] == "label_amos_0001.nii.gz"
@@ -199,7 +199,7 @@ def test_an_organ_that_is_only_centred_gets_its_place_by_the_others(tmp_path):
     assert variants["spleen"] == "centered_global"
     assert variants["liver"] == "marching_cubes"
     spleen = next(organ for organ in patient.organs if organ.name == "spleen")
-    truth = (T_ras_index(directions()) @ [*ORGANS["spleen"][0], 1.0])[:3]
+    truth = (ras_from_index(directions()) @ [*ORGANS["spleen"][0], 1.0])[:3]
     middle = (spleen.surface.vertices.min(axis=0) + spleen.surface.vertices.max(axis=0)) / 2
     np.testing.assert_allclose(middle, truth, atol=1.3e-3)
 
@@ -305,7 +305,7 @@ def test_good_tetrahedra_are_kept_under_every_name(tmp_path, name):
     assert len(organ.tetrahedra.tetrahedra) == 320
     assert organ.attributes["tetrahedra"]["volume_ml"] == pytest.approx(16**3 * 1e-3, rel=1e-5)
     # voxel 9 is at 40 mm: one is the border
-    low = (T_ras_index(directions((4.0, 4.0, 4.0))) @ [9, 9, 9, 1])[:3]
+    low = (ras_from_index(directions((4.0, 4.0, 4.0))) @ [9, 9, 9, 1])[:3]
     np.testing.assert_allclose(organ.tetrahedra.vertices.max(axis=0)[0], low[0], atol=1e-6)
     assert check_patient(patient)[0].problems == ()
 
@@ -365,8 +365,9 @@ def textured_ply(mesh):
     return head.encode() + mesh.vertices.astype("<f4").tobytes() + rows.tobytes()
 
 
-def make_colon(root, bowel, *, mesh=None, line="final", turn=np.eye(3), reverse=True):
+def make_colon(root, bowel, *, mesh=None, line="final", turn=None, reverse=True):
     patient, own = bowel
+    turn = np.eye(3) if turn is None else turn
     mesh = own if mesh is None else mesh
     folder = root / "case_7" / "colon" / "colon"
     folder.mkdir(parents=True)

@@ -20,7 +20,7 @@ VOLUME = float(SPHERE.volume)
 def sphere(radius, x=0.0, inside_out=False):
     shape = trimesh.creation.icosphere(3, radius)
     faces = np.asarray(shape.faces, np.int64)
-    return np.asarray(shape.vertices) + [x, 0, 0], faces[:, ::-1] if inside_out else faces
+    return np.asarray(shape.vertices) + np.array([x, 0, 0]), faces[:, ::-1] if inside_out else faces
 
 
 def together(*shapes):
@@ -127,7 +127,7 @@ def test_a_flat_triangle_is_turned_without_a_hole():
 
 @pytest.mark.parametrize("count", [1, 2, 6])
 def test_a_small_hole_is_closed(count):
-    around = np.flatnonzero((FACES == FACES[0, 0]).any(axis=1))[:count]
+    around = np.flatnonzero((FACES[0, 0] == FACES).any(axis=1))[:count]
     found = mend(POINTS, np.delete(FACES, around, axis=0), "here")
     assert found.figures == {"holes_closed": 1}
     assert mended_volume(found) == pytest.approx(VOLUME, rel=2e-3)
@@ -186,7 +186,7 @@ def test_a_body_inside_of_another_is_dropped(inside_out):
 def test_bodies_that_share_an_edge_are_told_apart():
     box = trimesh.creation.box((0.02, 0.02, 0.02))
     points, faces = np.asarray(box.vertices), np.asarray(box.faces, np.int64)
-    found = mend(*together((points, faces), (points + [0.02, 0.02, 0], faces)), "here")
+    found = mend(*together((points, faces), (points + np.array([0.02, 0.02, 0]), faces)), "here")
     assert len(found.bodies) == 2
     assert mended_volume(found) == pytest.approx(2 * 0.02**3, rel=1e-6)
 

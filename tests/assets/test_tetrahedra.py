@@ -1,8 +1,8 @@
 """Tetrahedra: quality and fit by closed forms, files, filling on demand, and their place in a patient."""
 
 import json
-import sys
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from itertools import permutations
 
 import numpy as np
@@ -101,9 +101,7 @@ def test_distances_are_those_of_a_sphere_and_a_box():
     points = rng.uniform(-0.05, 0.05, (300, 3))
     half = np.array([0.01, 0.02, 0.03])
     outside = np.abs(points) - half
-    expected = np.where(
-        (outside < 0).all(axis=1), -outside.max(axis=1), np.linalg.norm(np.maximum(outside, 0), axis=1)
-    )
+    expected = np.where((outside < 0).all(axis=1), -outside.max(axis=1), np.linalg.norm(np.maximum(outside, 0), axis=1))
     np.testing.assert_allclose(distances(points, box), expected, atol=1e-8)
     long = mesh_of(trimesh.creation.cylinder(0.01, 0.5, sections=6))  # triangles of 500 mm by 10
     found = distances(np.array([[0.0, 0.0, 0.1], [0.0, 0.0, 0.3]]), long)
@@ -153,6 +151,13 @@ def filled(request):
     return mesh_of(shape), truth, tetrahedralise(mesh_of(shape), edge=0.01)
 
 
+def test_nothing_is_left_where_it_runs(tmp_path, monkeypatch):
+    pytest.importorskip("pytetwild")
+    monkeypatch.chdir(tmp_path)
+    tetrahedralise(mesh_of(trimesh.creation.box((0.02, 0.02, 0.02))), edge=0.02)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_solid_is_filled(filled):
     surface, truth, mesh = filled
     report = check_tetrahedra(mesh, surface)
@@ -196,7 +201,24 @@ def test_what_cannot_be_filled_is_refused(monkeypatch):
     for edge in (0.0, -1.0, 1e-5, 1.0, float("nan")):
         with pytest.raises(InputError, match="expected an edge of up to"):
             tetrahedralise(sphere, edge=edge)
-    monkeypatch.setitem(sys.modules, "pytetwild", None)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_PROGRAM", "import time; time.sleep(60)")
+        patch.setattr(module, "TIME_LIMIT", 0.1)
+        with pytest.raises(InputError, match="still at work"):
+            tetrahedralise(sphere, edge=0.01)
+        patch.setattr(module, "TIME_LIMIT", 60)
+        for program, message in (
+            ("raise ValueError('no')", "ValueError: no"),
+            ("import os; os.abort()", "exit code -6"),
+        ):
+            patch.setattr(module, "_PROGRAM", program)
+            with pytest.raises(InputError, match=message):
+                tetrahedralise(sphere, edge=0.01)
+
+    def absent(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(module, "version", absent)
     with pytest.raises(InputError, match=r"pip install 'trocar\[tet\]'"):
         tetrahedralise(sphere, edge=0.01)
 
