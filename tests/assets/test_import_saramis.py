@@ -16,6 +16,7 @@ from assets.errors import InputError
 from assets.importers.mesh_set import MeshOptions
 from assets.importers.mesh_source import import_mesh_source, is_mesh_source
 from assets.importers.saramis_frame import read_volume_frame
+from assets.labels import label_id
 from assets.mesh import Mesh
 from assets.mesh_check import check_mesh
 from assets.mesh_io import ply_bytes
@@ -512,3 +513,22 @@ def test_damaged_colons_are_refused(bowel, tmp_path, what):
     with pytest.raises(InputError, match=DAMAGES[what]) as caught:
         import_mesh_source(case)
     assert "\n" not in str(caught.value)
+
+
+def test_the_colonoscopy_scene_takes_the_colon(imported):
+    from scenarios.colonoscopy import endoscope_camera
+    from sim.colonoscope import ScopeCommand
+    from sim.scene import ColonoscopyScene
+
+    with ColonoscopyScene(imported, camera=endoscope_camera(64, 64)) as scene:
+        scene.reset(seed=0, friction=0.02)
+        before = scene.guide.arc
+        for _ in range(20):
+            state = scene.step(ScopeCommand(advance=0.003))
+        frame = scene.observe()
+        tip = state.T_world_camera[:3, 3]
+        assert scene.wall.distance(tip[None])[0] > 0.0
+        assert scene.guide.arc > before + 0.02
+    seen = frame.depth > 0
+    assert seen.mean() > 0.5
+    assert set(np.unique(frame.semantic[seen])) == {label_id("colon_wall")}
