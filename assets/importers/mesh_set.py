@@ -21,8 +21,8 @@ from assets.patient import Organ, Patient
 from assets.tetrahedralise import tetrahedralise
 
 MAX_FILES = 2048
-MAX_SET_BYTES = 1 << 30
-"""Largest set that is read: 1 GiB."""
+MAX_SET_BYTES = 1 << 29
+"""Largest set that is read: 512 MiB."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class MeshSet:
 
     def leave_out(self, what: str, reason: str) -> None:
         """Keep the reason why something does not become an organ."""
-        self.left_out.append({"what": what, "reason": " ".join(reason.split())})
+        self.left_out.append({"what": " ".join(what.split()), "reason": " ".join(reason.split())})
 
 
 def import_mesh_set(

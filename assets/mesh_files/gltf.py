@@ -20,6 +20,8 @@ from assets.mesh_files.raw import MAX_ITEMS, RawMesh, indices, items, raw_mesh, 
 
 AXES = "LSA"
 _MAX_JSON = 1 << 26
+_MAX_VALUES = 1 << 20
+"""Of the JSON; an empty object takes twenty times the memory that it takes in the file."""
 _MAX_DEPTH = 256
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,200}")
 _COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
@@ -41,6 +43,9 @@ def parse_gltf(data: bytes, where: str, folder: Path) -> tuple[RawMesh, ...]:
     text, binary = _chunks(data, where) if data[:4] == b"glTF" else (data, None)
     if len(text) > _MAX_JSON:
         raise InputError(f"expected at most {_MAX_JSON} bytes of JSON, found {len(text)} in {where}")
+    values = sum(text.count(sign) for sign in (b",", b"{", b"["))
+    if values > _MAX_VALUES:
+        raise InputError(f"expected at most {_MAX_VALUES} values in the JSON, found {values} in {where}")
     try:
         table = json.loads(text)
         version = table["asset"]["version"]

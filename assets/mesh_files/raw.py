@@ -12,11 +12,12 @@ from numpy.typing import DTypeLike, NDArray
 
 from assets.errors import InputError
 
-MAX_BYTES = 1 << 29
-"""Largest file that is read: 512 MiB, such as ten million triangles of a binary STL."""
+MAX_BYTES = 1 << 28
+"""Largest file that is read: 256 MiB, such as five million triangles of a binary STL."""
 
-MAX_ITEMS = 1 << 24
-"""Most vertices, triangles or tetrahedra of one file, 16.8 million; instances in a scene count each."""
+MAX_ITEMS = 1 << 22
+"""Most vertices, triangles or tetrahedra of one file, 4.2 million; instances in a scene count each. Merging the corners
+of so many takes about a GiB."""
 
 MAX_COORDINATE = 1e7
 """Largest coordinate in the unit of the file: 10 km in millimetres."""
@@ -75,7 +76,8 @@ def raw_mesh(
                 f"expected corners from 0 to {len(vertices) - 1}, found {cells[index].tolist()} "
                 f"in {kind} {index} of {where}"
             )
-    return RawMesh(name, vertices, triangles, tetrahedra, axes, notes)
+    shown = "".join(letter if letter.isprintable() else "?" for letter in name)  # it will stand in messages
+    return RawMesh(shown, vertices, triangles, tetrahedra, axes, notes)
 
 
 def read_bytes(path: Path) -> bytes:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from assets.errors import InputError
 from assets.mesh_files.raw import numbers
 
-MAX_INFLATED = 1 << 28
-"""Most bytes that the arrays of one file inflate to: 256 MiB."""
+MAX_INFLATED = 1 << 27
+"""Most bytes that the arrays of one file inflate to: 128 MiB."""
 
 _TYPES = {
     "Int8": "i1",

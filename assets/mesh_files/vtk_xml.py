@@ -16,6 +16,8 @@ _APPENDED = re.compile(rb"<AppendedData\b[^>]{0,200}>\s{0,80}_")
 _POLY = {"Verts": (2, "NumberOfVerts"), "Lines": (4, "NumberOfLines"), "Strips": (6, "NumberOfStrips"),
          "Polys": (7, "NumberOfPolys")}  # fmt: skip
 _MAX_PIECES = 4096
+_MAX_TAGS = 1 << 17
+"""Each element takes some hundred bytes of memory, a hundred times what it takes in the file."""
 
 
 def parse_vtk_xml(data: bytes, where: str) -> tuple[RawMesh, ...]:
@@ -71,6 +73,9 @@ def _opened(data: bytes, where: str) -> tuple[Element, ArrayReader]:
         text = data[: match.start()] + data[end + len(b"</AppendedData>") :]
         if encoded:
             appended = appended.strip()
+    tags = text.count(b"<")
+    if tags > _MAX_TAGS:
+        raise InputError(f"expected at most {_MAX_TAGS} tags, found {tags} in {where}")
     try:
         root = ElementTree.fromstring(text)
     except (ElementTree.ParseError, ValueError, RecursionError) as error:
