@@ -161,13 +161,15 @@ def _table(patient: Patient, reports: list[OrganReport]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("part", "label", "kind", "material"):
         table.add_column(column)
-    for column in ("triangles", "bodies", "genus", "area", "volume"):
+    for column in ("triangles", "bodies", "genus", "area", "volume", "tetrahedra"):
         table.add_column(column, justify="right")
     table.add_column("found")
     for report in reports:
         organ, mesh = organs.get(report.name), report.mesh
         cells = [organ.label, organ.kind, organ.material] if organ else [""] * 3
         cells += _sizes(mesh) if mesh else [""] * 5
+        solid = report.tetrahedra
+        cells.append(f"{solid.count} >= {solid.least_quality:.2f}" if solid else "")
         verdict = f"[red]{len(report.problems)} wrong[/red]" if report.problems else "[green]well[/green]"
         table.add_row(report.name, *cells, verdict)
     return table

@@ -1,5 +1,6 @@
 """The unit and the axes of a set of meshes, told by what is in it where nobody says them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import permutations, product
@@ -121,7 +122,10 @@ def find_unit(extents: Mapping[str, float], whole: float, given: Unit | None) ->
 
 
 def _size_key(label: str) -> str | None:
-    return next((key for key in LONGEST_MM if label == key or label.startswith(f"{key}_")), None)
+    """Return the organ of `LONGEST_MM` that a label is, whatever its side, its lobe or its surface."""
+    bare = label if label in LONGEST_MM else re.sub(r"_(left|right|wall)$", "", label)
+    family = label.partition("_")[0]
+    return next((key for key in (bare, family if family in ("lung", "vertebrae") else "") if key in LONGEST_MM), None)
 
 
 def find_axes(

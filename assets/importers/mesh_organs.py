@@ -31,6 +31,8 @@ class Part:
     """The file, and the object in it."""
     structure: Structure
     mesh: RawMesh
+    fallback: "Callable[[], Part] | None" = None
+    """Reads what to take where this cannot be mended."""
 
 
 def build_organs(
@@ -58,7 +60,7 @@ def build_organs(
         for part in surfaces[1:] + solids[1:]:
             leave_out(part.what, f"shows {name} as {own[0].what} does")
         try:
-            made = _from_surface(surfaces[0], T_ras_file) if surfaces else []
+            made = _mended_or_fallback(surfaces[0], T_ras_file, leave_out) if surfaces else []
             if solids:
                 made = _with_tetrahedra(made, solids[0], T_ras_file, leave_out)
         except InputError as error:
@@ -80,6 +82,18 @@ def same_surface(a: Mesh, b: Mesh) -> bool:
     if len(a.triangles) != len(b.triangles) or np.abs(boxes[0] - boxes[1]).max() > SAME:
         return False
     return float(cKDTree(a.vertices).query(b.vertices)[0].max()) <= SAME
+
+
+def _mended_or_fallback(
+    part: Part, T_ras_file: Float64[np.ndarray, "4 4"], leave_out: Callable[[str, str], None]
+) -> list[Organ]:
+    try:
+        return _from_surface(part, T_ras_file)
+    except InputError as error:
+        if part.fallback is None:
+            raise
+        leave_out(part.what, str(error))
+        return _from_surface(part.fallback(), T_ras_file)
 
 
 def _from_surface(part: Part, T_ras_file: Float64[np.ndarray, "4 4"]) -> list[Organ]:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ from assets.importers.mesh_organs import Part, build_organs
 from assets.importers.mesh_set import MeshOptions, MeshSet, find_frame, patient_of
 from assets.importers.saramis_frame import T_ras_mesh, VolumeFrame, read_volume_frame
 from assets.importers.saramis_variants import (
+    MARCHING_CUBES,
     Variants,
     find_variants,
+    read_one,
     shared_offset,
     take_surface,
     take_tetrahedra,
@@ -24,6 +27,7 @@ from assets.importers.saramis_variants import (
 )
 from assets.labels import load_labels
 from assets.lumen.surface import offset_to_volume
+from assets.mending.bodies import signed_volume
 from assets.mesh_check import check_mesh
 from assets.patient import Organ, Patient
 
@@ -123,7 +127,7 @@ def _read(variants: Sequence[Variants], offset: Float64[np.ndarray, "3"] | None,
         for name, reason in refused:
             found.leave_out(name, reason)
         try:
-            surface, case.variant[own.organ], volume = take_surface(own, offset, mixed=mixed)
+            surface, case.variant[own.organ], cubes = take_surface(own, offset, mixed=mixed)
         except InputError as error:
             case.variant.pop(own.organ, None)
             found.leave_out(own.organ, str(error))
@@ -131,12 +135,20 @@ def _read(variants: Sequence[Variants], offset: Float64[np.ndarray, "3"] | None,
         for path in (own.smooth or own.raw or own.shared, file):
             if path is not None:
                 found.digests[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
-        found.parts.append(Part(f"{own.organ} ({case.variant[own.organ]})", structure, surface))
+        fallback = None
+        if cubes is not None:
+            fallback = partial(_marching_cubes, own, structure)
+            case.volume_mm3[own.organ] = abs(signed_volume(cubes.vertices, cubes.triangles))
+        found.parts.append(Part(f"{own.organ} ({case.variant[own.organ]})", structure, surface, fallback))
         if tetrahedra is not None and file is not None:
             found.parts.append(Part(file.name, structure, tetrahedra))
-        if volume is not None:
-            case.volume_mm3[own.organ] = volume
     return case
+
+
+def _marching_cubes(own: Variants, structure: Structure) -> Part:
+    """Read the surface that is taken where the decimated one cannot be mended; all at once would take too much memory."""
+    assert own.raw is not None
+    return Part(f"{own.organ} ({MARCHING_CUBES})", structure, read_one(own.raw))
 
 
 def _place(
@@ -176,7 +188,8 @@ def _with_volumes(organs: Sequence[Organ], case: _Case, T: Float64[np.ndarray, "
     scale = abs(float(np.linalg.det(T[:3, :3])))
     result = []
     for organ in organs:
-        attributes = organ.attributes | {"variant": case.variant[organ.name]}
+        variant = MARCHING_CUBES if MARCHING_CUBES in organ.attributes["from"] else case.variant[organ.name]
+        attributes = organ.attributes | {"variant": variant}
         wanted = case.volume_mm3.get(organ.name, 0.0) * scale
         has = check_mesh(organ.surface).volume
         change = has / wanted - 1 if wanted > 0 else 0.0

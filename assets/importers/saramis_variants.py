@@ -10,10 +10,10 @@ from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from assets.errors import InputError
-from assets.mending.bodies import signed_volume
 from assets.mesh_files.raw import RawMesh
 from assets.mesh_files.read import read_mesh_file
 
+DECIMATION, MARCHING_CUBES = "decimation", "marching_cubes"
 SMOOTH = "_laplace_smooth_mesh_decimation"
 OFFSET_SPREAD = 0.5
 """Most that organs of a case may disagree about the shared offset [mm]."""
@@ -117,7 +117,7 @@ def _back(mesh: RawMesh, offset: NDArray[np.float64] | None, mixed: bool, name: 
 
 def take_surface(
     own: Variants, offset: Float64[np.ndarray, "3"] | None, *, mixed: bool
-) -> tuple[RawMesh, str, float | None]:
+) -> tuple[RawMesh, str, RawMesh | None]:
     """Read the best variant: the decimated one, else marching cubes, else the shared one moved back.
 
     Args:
@@ -126,18 +126,23 @@ def take_surface(
         mixed: Whether other organs of the case are not centred.
 
     Returns:
-        The surface in uncentred coordinates [mm] (or less the offset, where no organ tells it), its variant, and the
-        volume of marching cubes [mm^3], which Laplacian smoothing does not keep; None where there are none.
+        The surface in uncentred coordinates [mm] (or less the offset, where no organ tells it), its variant, and
+        marching cubes beside a decimated one: they have the volume that Laplacian smoothing does not keep.
 
     Raises:
         InputError: There is no variant with its place, or it is damaged.
     """
-    cubes = read_one(own.raw) if own.raw is not None else None
-    volume = abs(signed_volume(cubes.vertices, cubes.triangles)) if cubes is not None else None
+    cubes = None
+    if own.raw is not None:
+        try:
+            cubes = read_one(own.raw)
+        except InputError:
+            if own.smooth is None:
+                raise
     if own.smooth is not None:
-        return read_one(own.smooth), "decimation", volume
+        return read_one(own.smooth), DECIMATION, cubes
     if cubes is not None:
-        return cubes, "marching_cubes", None
+        return cubes, MARCHING_CUBES, None
     if own.shared is not None:
         return _back(read_one(own.shared), offset, mixed, own.shared.name), "centered_global", None
     if own.local is not None:

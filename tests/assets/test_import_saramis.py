@@ -532,3 +532,19 @@ def test_the_colonoscopy_scene_takes_the_colon(imported):
     seen = frame.depth > 0
     assert seen.mean() > 0.5
     assert set(np.unique(frame.semantic[seen])) == {label_id("colon_wall")}
+
+
+def test_marching_cubes_are_taken_where_the_decimated_surface_is_damaged(tmp_path):
+    case, _ = make_case(tmp_path, organs=("liver", "spleen"))
+    folder = case / "Orig" / "full_meshes" / "liver"
+    smooth = trimesh.load(folder / f"liver{SMOOTH}.ply", process=False)
+    half = smooth.faces[smooth.triangles_center[:, 0] < smooth.triangles_center[:, 0].mean()]
+    write(folder / f"liver{SMOOTH}.ply", np.asarray(smooth.vertices), np.asarray(half))
+    patient = import_mesh_source(case)
+    assert {organ.name: organ.attributes["variant"] for organ in patient.organs} == {
+        "liver": "marching_cubes",
+        "spleen": "decimation",
+    }
+    (left_out,) = patient.provenance["left_out"]
+    assert left_out["what"] == "liver (decimation)"
+    assert "too large to close" in left_out["reason"]
