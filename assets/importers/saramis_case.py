@@ -146,7 +146,7 @@ def _read(variants: Sequence[Variants], offset: Float64[np.ndarray, "3"] | None,
 
 
 def _marching_cubes(own: Variants, structure: Structure) -> Part:
-    """Read the surface that is taken where the decimated one cannot be mended; all at once would take too much memory."""
+    """Read what is taken where the decimated surface cannot be mended; all at once would take too much memory."""
     assert own.raw is not None
     return Part(f"{own.organ} ({MARCHING_CUBES})", structure, read_one(own.raw))
 
