@@ -180,6 +180,10 @@ def read_mesh_names(path: Path) -> dict[str, Structure | None]:
     return found
 
 
+UNKNOWN = (None, "no structure of assets/labels.csv has this name; give --names")
+"""What `choose` returns of a name that says nothing."""
+
+
 def choose(
     candidates: tuple[str, ...], given: Mapping[str, Structure | None], scheme: Mapping[int, str]
 ) -> tuple[Structure | None, str]:
@@ -206,4 +210,4 @@ def choose(
             name = scheme[int(match[1])]
             if name in load_labels():
                 return named(name, name, None, "the scheme"), ""
-    return None, "no structure of assets/labels.csv has this name; give --names"
+    return UNKNOWN

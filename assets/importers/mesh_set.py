@@ -12,10 +12,10 @@ import numpy as np
 from assets.errors import InputError
 from assets.importers.landmark_file import read_landmarks
 from assets.importers.mesh_frame import METRES, Frame, Unit, axes_matrix, find_axes, find_unit
-from assets.importers.mesh_names import choose, read_mesh_names
+from assets.importers.mesh_names import UNKNOWN, choose, read_mesh_names
 from assets.importers.mesh_organs import Part, build_organs
 from assets.importers.schemes import scheme_names
-from assets.mesh_files.raw import RawMesh
+from assets.mesh_files.raw import RawMesh, joined
 from assets.mesh_files.read import ENDINGS, read_mesh_file
 from assets.patient import Organ, Patient
 from assets.tetrahedralise import tetrahedralise
@@ -137,9 +137,12 @@ def read_set(files: Sequence[Path], options: MeshOptions, say: Callable[[str], N
                 raise
             found.leave_out(file.name, str(error))
             continue
-        for index, mesh in enumerate(objects):
+        choices = [choose(_candidates(file, mesh, len(objects)), given, scheme) for mesh in objects]
+        whole = choose((file.name, file.stem), given, scheme)
+        if len(objects) > 1 and whole[0] is not None and all(choice == UNKNOWN for choice in choices):
+            objects, choices = (joined(objects),), [whole]  # patches of what the file's name says
+        for index, (mesh, (structure, reason)) in enumerate(zip(objects, choices, strict=True)):
             what = file.name if len(objects) == 1 else f"{file.name}/{mesh.name or index}"
-            structure, reason = choose(_candidates(file, mesh, len(objects)), given, scheme)
             if structure is None:
                 found.leave_out(what, reason)
             else:

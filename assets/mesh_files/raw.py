@@ -2,6 +2,7 @@
 
 import stat
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,19 @@ def raw_mesh(
             )
     shown = "".join(letter if letter.isprintable() else "?" for letter in name)  # it will stand in messages
     return RawMesh(shown, vertices, triangles, tetrahedra, axes, notes)
+
+
+def joined(objects: Sequence[RawMesh]) -> RawMesh:
+    """Return several objects of a file as one."""
+    starts = np.cumsum([0, *(len(mesh.vertices) for mesh in objects)]).tolist()
+    return RawMesh(
+        "",
+        np.concatenate([mesh.vertices for mesh in objects]),
+        np.concatenate([mesh.triangles + start for mesh, start in zip(objects, starts, strict=False)]),
+        np.concatenate([mesh.tetrahedra + start for mesh, start in zip(objects, starts, strict=False)]),
+        objects[0].axes,
+        (*dict.fromkeys(note for mesh in objects for note in mesh.notes), f"{len(objects)} objects were joined"),
+    )
 
 
 def read_bytes(path: Path) -> bytes:

@@ -236,6 +236,18 @@ def test_a_pair_in_one_file_is_split_by_side(tmp_path):
         import_mesh_set(tmp_path / "kidneys.stl", MeshOptions(units="m"))
 
 
+def test_patches_of_one_organ_are_joined(tmp_path):
+    shape = trimesh.creation.icosphere(2, 80.0)
+    upper = shape.triangles_center[:, 2] > 0
+    lines = ["v " + " ".join(map(repr, row)) for row in np.asarray(shape.vertices).tolist()]
+    for name, part in (("patch_a", upper), ("patch_b", ~upper)):
+        lines += [f"o {name}", *("f " + " ".join(str(c + 1) for c in face) for face in shape.faces[part].tolist())]
+    (tmp_path / "liver.obj").write_text("\n".join(lines))
+    (organ,) = import_mesh_set(tmp_path / "liver.obj").organs
+    assert organ.attributes["notes"] == ["2 objects were joined"]
+    assert check_mesh(organ.surface).volume == pytest.approx(shape.volume * 1e-9, rel=1e-4)
+
+
 def test_doubles_are_told(tmp_path):
     folder = tmp_path / "set"
     folder.mkdir()
