@@ -145,17 +145,15 @@ SOLIDS = {
 
 
 @pytest.fixture(scope="module", params=SOLIDS)
-def filled(request):
+def filled(request, tmp_path_factory):
     pytest.importorskip("pytetwild")
     shape, truth = SOLIDS[request.param]
-    return mesh_of(shape), truth, tetrahedralise(mesh_of(shape), edge=0.01)
-
-
-def test_nothing_is_left_where_it_runs(tmp_path, monkeypatch):
-    pytest.importorskip("pytetwild")
-    monkeypatch.chdir(tmp_path)
-    tetrahedralise(mesh_of(trimesh.creation.box((0.02, 0.02, 0.02))), edge=0.02)
-    assert list(tmp_path.iterdir()) == []
+    here = tmp_path_factory.mktemp("here")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(here)
+        mesh = tetrahedralise(mesh_of(shape), edge=0.01)
+    assert list(here.iterdir()) == []  # fTetWild writes a by-product where it runs
+    return mesh_of(shape), truth, mesh
 
 
 def test_a_solid_is_filled(filled):
