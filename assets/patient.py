@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from assets.mesh import Mesh
+from assets.tetrahedra import Tetrahedra
 
 Kind = Literal["lumen", "wall", "solid"]
 
@@ -26,6 +27,8 @@ class Organ:
     surface: Mesh
     attributes: dict[str, Any] = field(default_factory=dict)
     """What is known of it besides, JSON values: Paris class, size, derived or measured, quality figures."""
+    tetrahedra: Tetrahedra | None = None
+    """What fills the surface, where it was imported or asked for."""
 
 
 @dataclass(frozen=True)

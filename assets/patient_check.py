@@ -9,6 +9,7 @@ from assets.labels import load_labels
 from assets.materials import load_materials
 from assets.mesh_check import MeshReport, check_mesh, winding_number
 from assets.patient import Centreline, Organ, Orifice, Patient
+from assets.tetrahedra import TetrahedraReport, check_tetrahedra
 
 EXTENT = (0.0005, 2.5)
 """Least and most size of an organ [m]: outside it a file is probably not in metres."""
@@ -24,6 +25,8 @@ class OrganReport:
     """None for what has no surface."""
     problems: tuple[str, ...]
     """Empty where all is well."""
+    tetrahedra: TetrahedraReport | None = None
+    """None where it has none."""
 
 
 def check_patient(patient: Patient) -> list[OrganReport]:
@@ -56,11 +59,15 @@ def _organ(organ: Organ) -> OrganReport:
             problems.append(f"expected a size between {EXTENT[0]} and {EXTENT[1]} m, found {extent:.3g} m")
         if organ.kind == "lumen" and (report.genus != 0 or report.body_count != 1):
             problems.append(f"expected one body of genus 0, found {report.body_count} of genus {report.genus}")
+    tetrahedra = None
+    if organ.tetrahedra is not None and not problems:
+        tetrahedra = check_tetrahedra(organ.tetrahedra, organ.surface)
+        problems += [f"tetrahedra: {line}" for line in tetrahedra.problems]
     if organ.label not in load_labels():
         problems.append(f"expected a label of assets/labels.csv, found {organ.label!r}")
     if organ.material not in load_materials():
         problems.append(f"expected a material of assets/materials.toml, found {organ.material!r}")
-    return OrganReport(organ.name, report, tuple(problems))
+    return OrganReport(organ.name, report, tuple(problems), tetrahedra)
 
 
 def _centreline(line: Centreline, lumens: dict[str, Organ], orifices: tuple[Orifice, ...]) -> tuple[str, ...]:

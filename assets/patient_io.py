@@ -1,4 +1,4 @@
-"""Patient folders: `patient.json`, `meshes/<name>.ply` and `centrelines/<name>.csv`."""
+"""Patient folders: `patient.json`, `meshes/<name>.ply`, `tets/<name>.vtu` and `centrelines/<name>.csv`."""
 
 import hashlib
 import json
@@ -10,21 +10,26 @@ from typing import Any
 import numpy as np
 
 from assets.errors import InputError
+from assets.mesh import Mesh
 from assets.mesh_check import check_mesh
 from assets.mesh_io import parse_ply, ply_bytes
 from assets.patient import Centreline, Organ, Patient
 from assets.patient_json import (
     SCHEMA,
+    FileEntry,
     check_name,
     check_organ,
     member,
     read_files,
     read_landmarks,
     read_orifices,
+    read_tetrahedra,
 )
+from assets.tetrahedra import Tetrahedra, check_tetrahedra
+from assets.tetrahedra_io import parse_vtu, vtu_bytes
 
 HEADER = "x_m,y_m,z_m,radius_m"
-LIMITS = {".json": 1 << 26, ".ply": 1 << 31, ".csv": 1 << 28}
+LIMITS = {".json": 1 << 26, ".ply": 1 << 31, ".csv": 1 << 28, ".vtu": 1 << 29}
 """Most bytes of a file that is read."""
 
 
@@ -64,17 +69,22 @@ def _write(patient: Patient, folder: Path) -> None:
     for organ in patient.organs:
         data = ply_bytes(organ.surface)
         (folder / "meshes" / f"{check_name(organ.name, 'the organs')}.ply").write_bytes(data)
-        organs.append(
-            {
-                "name": organ.name,
-                "label": organ.label,
-                "kind": organ.kind,
-                "material": organ.material,
-                "triangles": len(organ.surface.triangles),
-                "sha256": hashlib.sha256(data).hexdigest(),
-                "attributes": organ.attributes,
-            }
-        )
+        row: dict[str, Any] = {
+            "name": organ.name,
+            "label": organ.label,
+            "kind": organ.kind,
+            "material": organ.material,
+            "triangles": len(organ.surface.triangles),
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "attributes": organ.attributes,
+        }
+        if organ.tetrahedra is not None:
+            (folder / "tets").mkdir(exist_ok=True)
+            data = vtu_bytes(organ.tetrahedra)
+            (folder / "tets" / f"{organ.name}.vtu").write_bytes(data)
+            count = len(organ.tetrahedra.tetrahedra)
+            row["tetrahedra"] = {"count": count, "sha256": hashlib.sha256(data).hexdigest()}
+        organs.append(row)
     for line in patient.centrelines:
         rows = np.column_stack([line.points, line.radius]).tolist()
         text = "\n".join([HEADER, *(",".join(map(repr, row)) for row in rows)]) + "\n"
@@ -143,7 +153,10 @@ def load_patient(folder: Path, *, surfaces: bool = True) -> Patient:
         if problems:
             raise InputError(f"{problems[0]} in {path}")
         row = entry.fields
-        organs.append(Organ(entry.name, row["label"], row["kind"], row["material"], mesh, row["attributes"]))
+        tetrahedra = _tetrahedra(folder, entry, mesh, surfaces, where)
+        organs.append(
+            Organ(entry.name, row["label"], row["kind"], row["material"], mesh, row["attributes"], tetrahedra)
+        )
     lines = []
     for entry in read_files(table, "centrelines", "points", where):
         path = folder / "centrelines" / f"{entry.name}.csv"
@@ -158,6 +171,21 @@ def load_patient(folder: Path, *, surfaces: bool = True) -> Patient:
         orifices=read_orifices(table, [organ.name for organ in organs], where),
         provenance=member(table, "provenance", dict, where),
     )
+
+
+def _tetrahedra(folder: Path, entry: FileEntry, surface: Mesh, checked: bool, where: str) -> Tetrahedra | None:
+    """Read the tetrahedra of an organ that has any; demand that they fit the surface if `checked`."""
+    declared = read_tetrahedra(entry, where)
+    if declared is None:
+        return None
+    path = folder / "tets" / f"{entry.name}.vtu"
+    mesh = parse_vtu(_read(path, folder, declared.sha256), str(path))
+    if len(mesh.tetrahedra) != declared.count:
+        raise InputError(f"expected {declared.count} tetrahedra, found {len(mesh.tetrahedra)} in {path}")
+    problems = check_tetrahedra(mesh, surface).problems if checked else ()
+    if problems:
+        raise InputError(f"{problems[0]} in {path}")
+    return mesh
 
 
 def _read(path: Path, folder: Path, sha256: str | None = None) -> bytes:

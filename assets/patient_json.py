@@ -96,6 +96,22 @@ def read_files(table: Any, key: str, counted: str, where: str) -> list[FileEntry
     return entries
 
 
+def read_tetrahedra(entry: FileEntry, where: str) -> FileEntry | None:
+    """Read what an organ's entry says of its tetrahedra; None where it has none.
+
+    Raises:
+        InputError: It is not as it should be.
+    """
+    place = f"{where}: organ {entry.name}: tetrahedra"
+    if "tetrahedra" not in entry.fields:
+        return None
+    row = member(entry.fields, "tetrahedra", dict, place)
+    digest, count = member(row, "sha256", str, place), member(row, "count", int, place)
+    if not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise InputError(f"expected a SHA-256 of 64 hex digits, found {digest[:70]!r} in {place}")
+    return FileEntry(entry.name, digest, count, row)
+
+
 def check_organ(entry: FileEntry, where: str) -> None:
     """Check label, kind, material and attributes of an organ's entry.
 

@@ -1,5 +1,6 @@
-"""`trocar patient`: make one up, build one from a label map, check one."""
+"""`trocar patient`: make one up, build one from a label map or meshes, check one."""
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,9 @@ from assets.errors import InputError
 from assets.importers.label_map import ImportOptions as LabelMapOptions
 from assets.importers.label_map import import_label_map
 from assets.lumen.colon import ColonOptions
+from assets.importers.mesh_frame import Unit
+from assets.importers.mesh_set import MeshOptions
+from assets.importers.mesh_source import import_mesh_source, is_mesh_source
 from assets.mesh_check import MeshReport
 from assets.patient import Patient
 from assets.patient_check import OrganReport, check_patient
@@ -36,10 +40,11 @@ class SynthOptions:
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """Build a patient from a label map, such as a segmented CT."""
+    """Build a patient from a label map, such as a segmented CT, or from meshes."""
 
     source: tyro.conf.Positional[Path]
-    """A .nii or .nii.gz with several labels, or a folder of CLASS.nii.gz."""
+    """A .nii or .nii.gz with several labels, a folder of CLASS.nii.gz, a mesh file (STL, PLY, OBJ, GLB, glTF, VTK, VTP,
+    VTU, MSH), a folder of them, or a SARAMIS folder."""
     out: Path
     """Folder of the patient; a patient that is there is replaced."""
     scheme: str | None = None
@@ -51,6 +56,19 @@ class ImportOptions:
     """Licence of the data; it stays with the patient."""
     colon: tyro.conf.OmitArgPrefixes[ColonOptions] = field(default_factory=ColonOptions)
     """How the labelled colon becomes a lumen."""
+    units: Unit | None = None
+    """Unit of mesh files: mm, cm or m; if not given, the sizes of the organs tell it."""
+    axes: str | None = None
+    """What the axes of mesh files run to, such as RAS, LPS or LSA; if not given, the files or the places of the organs
+    tell it."""
+    names: Path | None = None
+    """What mesh files show where their names do not say it: CSV of file,label and perhaps kind."""
+    tetrahedra: tuple[str, ...] = ()
+    """Organs of mesh files to fill with tetrahedra, by name."""
+    tetrahedra_edge_mm: float | None = None
+    """Wanted length of their edges [mm]."""
+    cache: Path | None = None
+    """Folder in which tetrahedra are kept from run to run."""
 
 
 @dataclass(frozen=True)
@@ -76,22 +94,42 @@ def synth(options: SynthOptions) -> None:
 
 
 def import_source(options: ImportOptions) -> None:
-    """Write the patient of a label map and a picture of it.
+    """Write the patient of a label map or of meshes and a picture of it; say what was left out and why.
 
     Raises:
-        InputError: The label map cannot be used, or the folder holds something else.
+        InputError: The source cannot be used, or the folder holds something else.
         OSError: The folder cannot be written.
     """
     _refuse_occupied(options.out)
     with progress(f"importing {options.source.name}", None) as advance:
-        patient = import_label_map(
-            options.source,
-            scheme=options.scheme,
-            landmarks=options.landmarks,
-            options=LabelMapOptions(colon=options.colon, licence=options.licence),
-            report=lambda line: advance(note=line),
-        )
+        if is_mesh_source(options.source):
+            patient = import_mesh_source(options.source, _mesh_options(options), report=lambda line: advance(note=line))
+        else:
+            patient = import_label_map(
+                options.source,
+                scheme=options.scheme,
+                landmarks=options.landmarks,
+                options=LabelMapOptions(colon=options.colon, licence=options.licence),
+                report=lambda line: advance(note=line),
+            )
     _write(patient, options.out)
+    for row in patient.provenance.get("left_out", []):
+        print(f"left out: {row['what']}: {row['reason']}", file=sys.stderr)
+
+
+def _mesh_options(options: ImportOptions) -> MeshOptions:
+    given = {} if options.licence == ImportOptions.licence else {"licence": options.licence}
+    return MeshOptions(
+        units=options.units,
+        axes=options.axes,
+        names=options.names,
+        scheme=options.scheme,
+        landmarks=options.landmarks,
+        tetrahedra=options.tetrahedra,
+        tetrahedra_edge_mm=options.tetrahedra_edge_mm,
+        cache=options.cache,
+        **given,
+    )
 
 
 def check(options: CheckOptions) -> list[Figure]:
@@ -126,13 +164,15 @@ def _table(patient: Patient, reports: list[OrganReport]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("part", "label", "kind", "material"):
         table.add_column(column)
-    for column in ("triangles", "bodies", "genus", "area", "volume"):
+    for column in ("triangles", "bodies", "genus", "area", "volume", "tetrahedra"):
         table.add_column(column, justify="right")
     table.add_column("found")
     for report in reports:
         organ, mesh = organs.get(report.name), report.mesh
         cells = [organ.label, organ.kind, organ.material] if organ else [""] * 3
         cells += _sizes(mesh) if mesh else [""] * 5
+        solid = report.tetrahedra
+        cells.append(f"{solid.count} >= {solid.least_quality:.2f}" if solid else "")
         verdict = f"[red]{len(report.problems)} wrong[/red]" if report.problems else "[green]well[/green]"
         table.add_row(report.name, *cells, verdict)
     return table
