@@ -22,7 +22,7 @@ class NamedBronchus:
 
 
 # Who follows whom, and where to: Boyden, Segmental Anatomy of the Lungs, McGraw-Hill, 1955; Ugalde et al., Lobes,
-# fissures, and bronchopulmonary segments, Thorac. Surg. Clin. 17, 2007; nomenclature of Jackson and Huber, Dis. Chest 9,
+# fissures, and bronchopulmonary segments, Thorac. Surg. Clin. 17, 2007; segments of Jackson and Huber, Dis. Chest 9,
 # 1943, numbered B1 to B10. On the left B1 and B2 have a common stem, and so have B7 and B8.
 # Lengths and diameters of single bronchi are chosen after these so that their means per generation are those of Weibel
 # (Morphometry of the Human Lung, Springer, 1963: 12.2, 8.3, 5.6 and 4.5 mm in generations 1 to 4) and of ICRP

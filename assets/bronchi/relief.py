@@ -13,8 +13,8 @@ Array = NDArray[np.float64]
 Single = NDArray[np.float32]
 
 FOLD = 0.00026
-"""How far longitudinal folds stand out [m]: bundles of elastic fibres below the mucosa (Monkhouse and Whimster, J. Anat.
-122, 1976); height chosen after bronchoscopic pictures."""
+"""How far longitudinal folds stand out [m]: bundles of elastic fibres below the mucosa (Monkhouse and Whimster, J.
+Anat. 122, 1976); height chosen after bronchoscopic pictures."""
 FOLD_PITCH = 0.0026
 """From fold to fold [m], chosen after bronchoscopic pictures."""
 FINE = 0.0001

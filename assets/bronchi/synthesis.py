@@ -29,9 +29,9 @@ def synthetic_bronchi(seed: int) -> Patient:
         seed: The same seed gives the same patient.
 
     Returns:
-        A patient with the organs `bronchi_lumen` and `peripheral_target`, the orifice `trachea`, the landmarks `larynx`,
-        `carina` and `peripheral_target`, and centrelines from the larynx to every bronchus' end. The lumen's attributes
-        hold the tree: name, parent, generation, length and diameter of every branch.
+        A patient with the organs `bronchi_lumen` and `peripheral_target`, the orifice `trachea`, the landmarks
+        `larynx`, `carina` and `peripheral_target`, and centrelines from the larynx to every bronchus' end. The lumen's
+        attributes hold the tree: name, parent, generation, length and diameter of every branch.
 
     Raises:
         InputError: The seed is negative.

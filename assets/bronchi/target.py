@@ -15,8 +15,8 @@ from assets.transforms import unit
 Array = NDArray[np.float64]
 
 DIAMETER = (0.008, 0.020)
-"""Least and most [m]: a nodule is up to 30 mm wide (Hansell et al., Radiology 246, 2008, doi:10.1148/radiol.2462070712),
-and those that bronchoscopy is sent to are mostly 8 to 20 mm."""
+"""Least and most [m], chosen; a nodule is up to 30 mm wide (Hansell et al., Radiology 246, 2008,
+doi:10.1148/radiol.2462070712)."""
 WALL = 0.0006
 """Between the lumen and the lesion [m]: the bronchus' wall."""
 LOBES = 0.07
