@@ -97,7 +97,7 @@ def _add(values: NDArray[np.float32], low: Array, spacing: float, tube: Tube, re
     view[flat] = np.minimum(view[flat], -np.float32(reach))
     near = ~deep & (beyond < outside)
     flat = _flat(values.shape, blocks[near], nodes)
-    offsets: Array = (nodes - (BLOCK - 1) / 2) * spacing
+    offsets = np.asarray((nodes - (BLOCK - 1) / 2) * spacing, dtype=np.float64)
     found = _evaluate(tube, relief, middles[near], offsets, nearest[near])
     view[flat] = _union(view[flat], found, np.float32(blend))
 

@@ -24,9 +24,10 @@ in women (Kamel et al., Clin. Anat. 22, 2009, doi:10.1002/ca.20815)."""
 
 @dataclass(frozen=True)
 class Tube:
-    """A branch with the bend by which it leaves its parent: tubes overlap, so that their union has smooth outer walls
-    and a sharp ridge between two sisters (as Heistracher and Hofmann, J. Aerosol Sci. 26, 1995,
-    doi:10.1016/0021-8502(94)00113-D, describe real divisions).
+    """A branch with the bend by which it leaves its parent.
+
+    Sisters overlap where they begin, so that their union has smooth outer walls and a sharp ridge between both, as real
+    divisions have (Heistracher and Hofmann, J. Aerosol Sci. 26, 1995, doi:10.1016/0021-8502(94)00113-D).
     """
 
     name: str
