@@ -66,10 +66,12 @@ def draw_lines(tree: Tree, tubes: Mapping[str, Tube], lumen: Mesh) -> tuple[Cent
 
 def ridge(field: Field, one: Tube, other: Tube) -> Array:
     """Return the edge of the ridge that stands between two sisters [m], such as the carina; shape (3,)."""
-    last = min(one.arc[-1], other.arc[-1])
-    arc = np.arange(0.0, last, 0.0002)
+    arc = np.arange(0.0, one.bend + other.bend, 0.0002)
     share = np.linspace(0.05, 0.95, 61)
-    first, second = _at(one, arc), _at(other, arc)
+    # A short branch may divide before the ridge: its axis goes on straight.
+    first, second = (
+        _at(tube, arc) + np.maximum(arc - tube.arc[-1], 0.0)[:, None] * tube.frames[-1, :, 2] for tube in (one, other)
+    )
     between = first[:, None] + share[None, :, None] * (second - first)[:, None]  # (n, 61, 3)
     index = (between - field.origin) / field.spacing
     found = map_coordinates(field.values, np.moveaxis(index, -1, 0), order=1, mode="nearest")

@@ -10,8 +10,9 @@ Array = NDArray[np.float64]
 WALLS = 0.0018
 """Least distance between the lumens of two bronchi [m]: two walls, 0.6 to 1 mm thick in segmental bronchi (Montaudon et
 al., J. Anat. 211, 2007, doi:10.1111/j.1469-7580.2007.00811.x)."""
-FORK = 1.8
-"""Along the airway, this many times the sum of both radii from where their ways part, they must have parted."""
+FORK = (1.8, 1.25)
+"""Along the airway, this many times the sum of both radii from where their ways part, they must have parted: sisters,
+and others. Sisters part slowly without harm, but a sister's daughter would close a ring."""
 SAMPLE = 0.001
 """Distance of the points at which branches are compared [m]."""
 
@@ -60,7 +61,7 @@ class Crowd:
             fork = self._arc[shared[-1]] + self._tree[shared[-1]].length
             others = self._points[other.name]
             along = self._arc[other.name] + np.linalg.norm(others - other.start, axis=1)
-            least = FORK * (branch.radius + other.radius)
+            least = FORK[0 if other.parent == branch.parent else 1] * (branch.radius + other.radius)
             first, second = points[np.abs(arc - fork) > least], others[np.abs(along - fork) > least]
             if len(first) and len(second):
                 gap = np.linalg.norm(first[:, None] - second[None], axis=-1).min() - branch.radius - other.radius

@@ -18,6 +18,14 @@ from assets.mesh import Mesh
 from assets.mesh_check import check_mesh
 from assets.patient import Organ, Orifice, Patient
 
+CARINAS = {
+    "carina": (RIGHT_MAIN, LEFT_MAIN),
+    "RC1": ("right_upper_lobe", "intermediate"),
+    "RC2": ("right_middle_lobe", "right_lower_lobe"),
+    "LC1": ("left_upper_division", "lingula"),
+    "LC2": ("left_upper_lobe", "left_lower_lobe"),
+}
+"""Ridges that bronchoscopists name, and the bronchi on either side."""
 MOST_DRAWS = 200
 """Sets of named bronchi drawn before giving up."""
 
@@ -30,8 +38,8 @@ def synthetic_bronchi(seed: int) -> Patient:
 
     Returns:
         A patient with the organs `bronchi_lumen` and `peripheral_target`, the orifice `trachea`, the landmarks
-        `larynx`, `carina` and `peripheral_target`, and centrelines from the larynx to every bronchus' end. The lumen's
-        attributes hold the tree: name, parent, generation, length and diameter of every branch.
+        `larynx`, `carina`, `RC1`, `RC2`, `LC1`, `LC2` and `peripheral_target`, and centrelines from the larynx to every bronchus' end. The lumen's
+        attributes hold the tree: name, parent, generation, length, diameter and both ends of every branch.
 
     Raises:
         InputError: The seed is negative.
@@ -55,7 +63,7 @@ def synthetic_bronchi(seed: int) -> Patient:
         centrelines=lines,
         landmarks={
             "larynx": middle,
-            "carina": ridge(field, tubes[RIGHT_MAIN], tubes[LEFT_MAIN]),
+            **{name: ridge(field, tubes[one], tubes[other]) for name, (one, other) in CARINAS.items()},
             "peripheral_target": target.surface.vertices.astype(np.float64).mean(axis=0),
         },
         orifices=(Orifice("trachea", "bronchi_lumen", middle, inwards, float(tubes[TRACHEA].radius[0])),),
@@ -96,6 +104,8 @@ def _attributes(tree: Tree, measures: Measures) -> dict[str, Any]:
                 "generation": branch.generation,
                 "length": round(branch.length, 6),
                 "diameter": round(2 * branch.radius, 6),
+                "start": branch.start.round(6).tolist(),
+                "end": branch.end.round(6).tolist(),
             }
             for branch in tree.values()
         ],

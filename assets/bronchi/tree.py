@@ -89,11 +89,14 @@ def draw_named(rng: np.random.Generator, measures: Measures) -> Tree:
     right = unit(np.array([1.0, 0.0, 0.0]) - down[0] * down)
     half = measures.width / 2
     origin = np.zeros(3)
-    # The ridge of the carina stands below the point where the axes meet, by about the trachea's radius.
-    ridge = 0.9 * half
+    # The ridge of the carina stands below the point where the axes meet: where the bronchi's inner walls do.
+    one, other = measures.right_angle, measures.left_angle
+    ridge = measures.left_diameter / 2 * np.cos(one) + measures.right_diameter / 2 * np.cos(other)
+    ridge /= np.sin(one + other)
     trachea = Branch(TRACHEA, None, 0, -(measures.length - ridge) * down, origin, half, 1.0, 0.00070)
     tree = {TRACHEA: trachea}
-    upper = next(row for row in NAMED if row.parent == RIGHT_MAIN).diameter * measures.scale / 2
+    # From where the upper lobe's bronchus begins to its axis; back from where the left one's daughters meet to the ridge.
+    upper = next(row for row in NAMED if row.parent == RIGHT_MAIN).diameter * measures.scale / 2 - 0.002
     for name, side, angle, length, diameter, beyond in (
         (RIGHT_MAIN, 1.0, measures.right_angle, measures.right_length, measures.right_diameter, upper),
         (LEFT_MAIN, -1.0, measures.left_angle, measures.left_length, measures.left_diameter, -0.006),
