@@ -38,8 +38,9 @@ def synthetic_bronchi(seed: int) -> Patient:
 
     Returns:
         A patient with the organs `bronchi_lumen` and `peripheral_target`, the orifice `trachea`, the landmarks
-        `larynx`, `carina`, `RC1`, `RC2`, `LC1`, `LC2` and `peripheral_target`, and centrelines from the larynx to every bronchus' end. The lumen's
-        attributes hold the tree: name, parent, generation, length, diameter and both ends of every branch.
+        `larynx`, `carina`, `RC1`, `RC2`, `LC1`, `LC2` and `peripheral_target`, and centrelines from the larynx to every
+        bronchus' end. The lumen's attributes hold the tree: name, parent, generation, length, diameter and both ends of
+        every branch.
 
     Raises:
         InputError: The seed is negative.

@@ -95,7 +95,7 @@ def draw_named(rng: np.random.Generator, measures: Measures) -> Tree:
     ridge /= np.sin(one + other)
     trachea = Branch(TRACHEA, None, 0, -(measures.length - ridge) * down, origin, half, 1.0, 0.00070)
     tree = {TRACHEA: trachea}
-    # From where the upper lobe's bronchus begins to its axis; back from where the left one's daughters meet to the ridge.
+    # On the right to the axis of the upper lobe's bronchus, on the left back from the ridge between the lobes' bronchi.
     upper = next(row for row in NAMED if row.parent == RIGHT_MAIN).diameter * measures.scale / 2 - 0.002
     for name, side, angle, length, diameter, beyond in (
         (RIGHT_MAIN, 1.0, measures.right_angle, measures.right_length, measures.right_diameter, upper),
