@@ -23,9 +23,7 @@ BLOCK = 4
 FAR = 0.004
 """Value of nodes far outside [m]."""
 KEEL = 0.15
-"""Width over which two walls are blended, over the smaller tube's radius: the ridge between two sisters is sharp, its
-radius of curvature about a tenth of the parent's diameter (Horsfield et al., J. Appl. Physiol. 31, 1971,
-doi:10.1152/jappl.1971.31.2.207)."""
+"""Width over which two walls are blended, over the smaller tube's radius: little, so that ridges are sharp; chosen."""
 LEAST_KEEL = 0.0010
 """Least width over which two walls are blended [m]: a partition thinner than half of it would be torn on the grid."""
 EDGE = 0.25

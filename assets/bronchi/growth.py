@@ -18,8 +18,8 @@ doi:10.1152/jappl.1999.87.6.2207, after Raabe et al., LF-53, Lovelace Foundation
 LENGTH_OVER_DIAMETER = 3.0
 """Mean of a branch (Kitaoka et al., 1999)."""
 SMALLER_SHARE = (0.40, 0.05)
-"""Mean and standard deviation of the smaller branch's share of the flow: with it the ratio of the diameters of two
-sisters is 0.86 on average, as measured in casts (Raabe et al., 1976)."""
+"""Mean and standard deviation of the smaller branch's share of the flow, chosen: the diameters of two sisters are then
+as 0.86 to 1 on average."""
 DEEPEST = 6
 """Generation at which all growth ends."""
 LEVELS = 2

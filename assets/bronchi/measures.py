@@ -22,7 +22,7 @@ Gray's Anatomy, 41st edition, 2016, chapter 54)."""
 RING_HEIGHT = 0.0040
 """Of one cartilage along the trachea [m] (Gray's Anatomy, chapter 54)."""
 
-# CT of 2107 patients (Zhang et al., PLoS One 10, 2015, doi:10.1371/journal.pone.0123177). The spread of the angles is
+# CT of 2107 patients (Mi et al., PLoS One 10, 2015, doi:10.1371/journal.pone.0123177). The spread of the angles is
 # ours; with it the angle between both bronchi, 78 +- 20 degrees, 36 to 121 (Kamel et al., 2009), varies less.
 RIGHT_LENGTH = (0.0136, 0.0043)
 """Right main bronchus, from the carina to the upper lobe's bronchus [m]."""
@@ -35,8 +35,7 @@ LEFT_ANGLE = (np.radians(42.5), np.radians(7.0))
 
 LEFT_OVER_TRACHEA = {"male": (0.75, 0.04), "female": (0.77, 0.04)}
 """Diameter of the left main bronchus over the trachea's width: 0.75 +- 0.09 and 0.77 +- 0.10 (Brodsky and Lemmens, J.
-Clin. Anesth. 17, 2005, doi:10.1016/j.jclinane.2004.07.008); drawn with less spread, since theirs holds the error of
-measuring too."""
+Clin. Anesth. 17, 2005); drawn with less spread, since theirs holds the error of measuring too."""
 RIGHT_OVER_LEFT = (1.15, 0.04)
 """Diameter of the right main bronchus over the left one's: the right one is wider (Gray's Anatomy, chapter 54)."""
 
