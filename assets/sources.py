@@ -4,12 +4,17 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from assets.bronchi.synthesis import synthetic_bronchi
 from assets.colon.synthesis import synthetic_colon, synthetic_polyposis
 from assets.errors import InputError
 from assets.patient import Patient
 from assets.patient_io import load_patient
 
-ANATOMIES: dict[str, Callable[[int], Patient]] = {"colon": synthetic_colon, "polyposis": synthetic_polyposis}
+ANATOMIES: dict[str, Callable[[int], Patient]] = {
+    "colon": synthetic_colon,
+    "polyposis": synthetic_polyposis,
+    "bronchi": synthetic_bronchi,
+}
 """What can be made from a seed."""
 MOST_SEEDS = 100_000
 

@@ -74,6 +74,13 @@ COMMANDS = (
         "check",
         measures=True,
     ),
+    Command(
+        "volume synth",
+        "make up a label volume of random solids and two CT-like images of it",
+        "scenarios.volumes",
+        "SynthOptions",
+        "synth",
+    ),
     Command("render", "render frames with all ground truth", "scenarios.render_command", "RenderOptions", "render"),
     Command("gallery", "draw frames and degradations in one picture", "scenarios.gallery", "GalleryOptions", "gallery"),
     Command("dataset generate", "record a data set of frames", "scenarios.generate", "GenerateOptions", "generate"),

@@ -32,8 +32,8 @@ class SynthOptions:
 
     out: Path
     """Folder of the patient; a patient that is there is replaced."""
-    anatomy: Literal["colon", "polyposis"] = "colon"
-    """What to make up: a colon with 3 to 8 polyps, or with 20 to 40 as in attenuated polyposis."""
+    anatomy: Literal["colon", "polyposis", "bronchi"] = "colon"
+    """What to make up: a colon with 3 to 8 polyps, one with 20 to 40 as in attenuated polyposis, or an airway tree."""
     seed: int = 0
     """Decides the patient."""
 

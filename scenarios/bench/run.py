@@ -24,9 +24,9 @@ class BenchOptions:
     rounds: int = 15
     """Measurements of each renderer, interleaved."""
     seed: int = 0
-    """Of the first colon."""
+    """Of the first patient."""
     patients: int = 50
-    """Synthetic colons whose spread is measured."""
+    """Synthetic colons, and bronchi, whose spread is measured."""
     threads: int = 2
     """Threads of the CPU."""
     device: str = "cpu"
@@ -56,9 +56,11 @@ def bench(options: BenchOptions) -> list[Figure]:
 
 
 def _anatomy(options: BenchOptions) -> list[Figure]:
+    from assets.bronchi.statistics import spread as spread_bronchi
     from assets.colon.statistics import spread
 
-    return [Figure(**one) for one in spread(range(options.seed, options.seed + options.patients))]
+    seeds = range(options.seed, options.seed + options.patients)
+    return [Figure(**one) for one in spread(seeds) + spread_bronchi(seeds)]
 
 
 def _physics(options: BenchOptions) -> list[Figure]:

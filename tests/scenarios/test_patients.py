@@ -8,7 +8,7 @@ from assets.errors import InputError
 from assets.mesh import Mesh
 from assets.patient import Centreline, Organ, Orifice, Patient
 from assets.patient_io import load_patient, save_patient
-from scenarios import patients
+from assets.sources import ANATOMIES
 from scenarios.figures import CheckFailedError
 from scenarios.patients import CheckOptions, SynthOptions, check, synth
 
@@ -70,7 +70,7 @@ def test_a_changed_file_is_a_fault_and_no_folder_is_bad_input(tmp_path: Path) ->
 
 
 def test_a_synthetic_patient_comes_with_its_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patients, "synthetic_colon", lambda seed: replace(a_patient(), source=f"of seed {seed}"))
+    monkeypatch.setitem(ANATOMIES, "colon", lambda seed: replace(a_patient(), source=f"of seed {seed}"))
     synth(SynthOptions(tmp_path / "p", seed=2))
     assert load_patient(tmp_path / "p").source == "of seed 2"
     assert (tmp_path / "p" / "overview.png").read_bytes().startswith(b"\x89PNG")
