@@ -14,8 +14,8 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from assets.errors import InputError
-from assets.importers.schemes import header_names
 from assets.importers.raw_bytes import check_claim, one_line, sha256_of
+from assets.importers.schemes import header_names
 from assets.importers.volume import MAX_SEGMENTS, MAX_VOXELS, Segment, Volume, check_affine, check_shape
 
 METRES_PER_UNIT = {"mm": 1e-3, "unknown": 1e-3, "meter": 1.0, "micron": 1e-6}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Integer, UInt16
+from jaxtyping import UInt16
 from numpy.typing import NDArray
 from scipy import ndimage
 

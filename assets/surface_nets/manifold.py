@@ -28,12 +28,11 @@ def singular(count: int, sheets: Sheets) -> NDArray[np.bool_]:
     """Say which vertices of the net are several vertices of one label, or end an edge of contact, shape (count,)."""
     found = np.zeros(count, bool)
     for faces, inside in _by_label(sheets).values():
-        source, corners = _parted(faces, inside)
-        copies = np.bincount(source, minlength=count)
-        found |= copies > 1
-        edge, uses = np.unique(_edges(corners, len(source)), return_counts=True)
-        tied = edge[uses > 2]
-        found[source[tied // len(source)]] = found[source[tied % len(source)]] = True
+        source, _ = _parted(faces, inside)
+        found |= np.bincount(source, minlength=count) > 1
+        edge, uses = np.unique(_edges(faces, count), return_counts=True)
+        contact = edge[uses > 2]
+        found[contact // count] = found[contact % count] = True
     return found
 
 

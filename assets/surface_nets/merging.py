@@ -14,7 +14,10 @@ def merged(labels: UInt16[np.ndarray, "i j k"], factor: tuple[int, int, int]) ->
     result = np.empty(blocks, np.uint16)
     for slab in range(blocks[0]):  # a slab of blocks at a time, to spare memory
         part = labels[slab * factor[0] : (slab + 1) * factor[0]]
-        room = [(0, f * (slab + 1 if axis == 0 else n) - s) for axis, (f, n, s) in enumerate(zip(factor, blocks, labels.shape, strict=True))]
+        room = [
+            (0, f * (slab + 1 if axis == 0 else n) - s)
+            for axis, (f, n, s) in enumerate(zip(factor, blocks, labels.shape, strict=True))
+        ]
         room[0] = (0, factor[0] - part.shape[0])
         part = np.pad(part, room)
         split = part.reshape(factor[0], blocks[1], factor[1], blocks[2], factor[2])

@@ -87,7 +87,9 @@ def mesh_labels(
     meshes = _meshed(coarse, T_world_coarse, counts / block, edge, islands, set(thin))
     for label in thin:
         alone = np.where(whole == label, whole, 0).astype(np.uint16)
-        meshes |= _meshed(alone, T_world_index, np.where(np.arange(len(counts)) == label, counts, 0.0), edge, islands, set())
+        meshes |= _meshed(
+            alone, T_world_index, np.where(np.arange(len(counts)) == label, counts, 0.0), edge, islands, set()
+        )
     return {label: meshes[label] for label in sorted(meshes)}
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float64
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 
+from assets.errors import InputError
 from assets.surface_nets.net import Sheets
 
 WORST_SHAPE = 0.1
@@ -20,6 +21,9 @@ LEAST_COSINE = 0.3
 """Of the angle by which a triangle may turn."""
 
 MOST_ROUNDS = 60
+
+MOST_POINTS = 2_000_000
+"""Vertices; three of their numbers go into one of 64 bits, and the memory is bounded."""
 
 CANDIDATES = 0.6
 """Share of the vertices, the cheapest ones, that may go in a round: fewer keep closer to the order of cost."""
@@ -43,8 +47,15 @@ def reduced(
         budget: Wanted number of triangles by label; index 0, the background, is not looked at.
         locked: Vertices that stay, and that none is merged into.
         tolerance: Root mean square distance of a merged vertex's new place from the surface around it, in that unit.
+
+    Raises:
+        InputError: There are too many vertices.
     """
     triangles, sides, voxels = sheets.triangles, sheets.sides, sheets.voxels
+    if len(points) > MOST_POINTS:
+        raise InputError(
+            f"expected at most {MOST_POINTS} vertices between labels, found {len(points)}: merge voxels first"
+        )
     quadrics = _quadrics(points, triangles)
     blocked = locked.copy()
     chance = np.random.default_rng(0).permutation(len(points)).astype(np.float64)  # the same for the same net
@@ -160,19 +171,27 @@ def _without_conflicts(
 
 
 def _link_condition(links: csr_array, source: NDArray[np.int64], target: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Say where the only common neighbours of both ends are the third corners of the edge's triangles."""
+    """Say where the only common neighbours of both ends are the third corners of the edge's triangles.
+
+    The same must hold among the lines where sheets meet, or two lines would fall together.
+    """
     one, other = links[source], links[target]
-    one.data[:] = 1
-    other.data[:] = 1
-    common = np.asarray(one.multiply(other).sum(axis=1)).ravel()
     shared = np.asarray(links[source, target]).ravel()
-    return np.asarray(common == shared)
+    line, other_line = one.copy(), other.copy()
+    line.data, other_line.data = (one.data > 2).astype(np.int32), (other.data > 2).astype(np.int32)
+    one.data[:] = other.data[:] = 1
+    common = np.asarray(one.multiply(other).sum(axis=1)).ravel()
+    common_line = np.asarray(line.multiply(other_line).sum(axis=1)).ravel()
+    return np.asarray((common == shared) & (common_line == 0))
 
 
 def _spoiled(points: NDArray[np.float64], triangles: NDArray[np.int64], into: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the vertices whose merging would turn a triangle over, or make it a needle."""
+    """Return the vertices whose merging would turn a triangle over, make it a needle, or lay it upon another one."""
     moving = into != np.arange(len(into))
-    touched = triangles[moving[triangles].any(axis=1)]
+    target = np.zeros(len(into), bool)
+    target[into[moving]] = True
+    moves = moving[triangles].any(axis=1)
+    touched, others = triangles[moves], triangles[~moves & target[triangles].any(axis=1)]
     fresh = into[touched]
     stays = (fresh != np.roll(fresh, 1, axis=1)).all(axis=1)
     touched, fresh = touched[stays], fresh[stays]
@@ -183,5 +202,13 @@ def _spoiled(points: NDArray[np.float64], triangles: NDArray[np.int64], into: ND
     edges = sum(((after[:, n] - after[:, n - 1]) ** 2).sum(axis=1) for n in range(3))
     bad = np.einsum("ij,ij->i", old, new) < LEAST_COSINE * old_area * area
     bad |= 2 * np.sqrt(3) * area < WORST_SHAPE * edges
+    # Where all four triangles of a tetrahedron are there, merging one edge would fold two of them together.
+    bad |= np.isin(_corner_sets(fresh, len(points)), _corner_sets(others, len(points)))
     corners = touched[bad]
     return np.unique(corners[moving[corners]])
+
+
+def _corner_sets(triangles: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Return a number for each triangle's corners, whatever their order, shape (t,)."""
+    low, middle, high = np.sort(triangles, axis=1).T
+    return np.asarray((low * count + middle) * count + high)

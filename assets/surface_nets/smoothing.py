@@ -85,9 +85,7 @@ def with_volumes(
     return points
 
 
-def label_volumes(
-    corners: Float64[np.ndarray, "t 3 3"], sides: NDArray[np.int64], size: int
-) -> NDArray[np.float64]:
+def label_volumes(corners: Float64[np.ndarray, "t 3 3"], sides: NDArray[np.int64], size: int) -> NDArray[np.float64]:
     """Return the volume that the triangles enclose, by label, shape (size,), in the unit of the corners, cubed."""
     a, b, c = (corners[:, n] for n in range(3))
     part = np.einsum("ij,ij->i", a, np.cross(b, c)) / 6
