@@ -9,8 +9,9 @@ from rich.table import Table
 
 from assets.colon.synthesis import synthetic_colon
 from assets.errors import InputError
+from assets.importers.detect import Request
+from assets.importers.detect import import_source as import_any
 from assets.importers.label_map import ImportOptions as LabelMapOptions
-from assets.importers.label_map import import_label_map
 from assets.mesh_check import MeshReport
 from assets.patient import Patient
 from assets.patient_check import OrganReport, check_patient
@@ -35,17 +36,22 @@ class SynthOptions:
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """Build a patient from a label map, such as a segmented CT."""
+    """Build a patient from a label map or a bare CT: NIfTI, NRRD, Slicer's .seg.nrrd, MetaImage, DICOM, DICOM-SEG."""
 
     source: tyro.conf.Positional[Path]
-    """A .nii or .nii.gz with several labels, or a folder of CLASS.nii.gz."""
+    """A file; or a folder of CLASS.nii.gz, or of one DICOM series."""
     out: Path
     """Folder of the patient; a patient that is there is replaced."""
     scheme: str | None = None
-    """What the ids mean: totalsegmentator-v2, totalsegmentator-v1, saramis, or a CSV file of id,name; if not
-    given, the file's header says it."""
+    """What the ids mean: totalsegmentator-v2, totalsegmentator-v1, saramis, a CSV file of id,name, or Slicer's colour
+    table (.ctbl); if not given, the file says it."""
     landmarks: Path | None = None
     """Points that the colon visits, in its order, where the labels cannot tell: CSV (name,x,y,z) or JSON, RAS [mm]."""
+    content: Literal["auto", "labels", "ct"] = "auto"
+    """What the voxels are; auto: as the file or its numbers say. Of a bare CT body, bones, lungs, airways and bowel gas
+    are found by intensity, and marked as derived."""
+    lumen: bool = True
+    """Make a lumen of a labelled colon, with centreline and landmarks; else it is a solid organ."""
     licence: str = "unknown: that of the imported file"
     """Licence of the data; it stays with the patient."""
 
@@ -73,21 +79,21 @@ def synth(options: SynthOptions) -> None:
 
 
 def import_source(options: ImportOptions) -> None:
-    """Write the patient of a label map and a picture of it.
+    """Write the patient of a label map or a CT, and a picture of it.
 
     Raises:
-        InputError: The label map cannot be used, or the folder holds something else.
+        InputError: The source cannot be used, or the folder holds something else.
         OSError: The folder cannot be written.
     """
     _refuse_occupied(options.out)
     with progress(f"importing {options.source.name}", None) as advance:
-        patient = import_label_map(
-            options.source,
-            scheme=options.scheme,
-            landmarks=options.landmarks,
-            options=LabelMapOptions(licence=options.licence),
-            report=lambda line: advance(note=line),
+        request = Request(
+            options.scheme,
+            options.landmarks,
+            options.content,
+            LabelMapOptions(lumen=options.lumen, licence=options.licence),
         )
+        patient = import_any(options.source, request, lambda line: advance(note=line))
     _write(patient, options.out)
 
 

@@ -71,10 +71,27 @@ def import_label_map(
     Raises:
         InputError: The input is missing, damaged, of unknown scheme, holds nothing that is known, or no whole colon.
     """
-    options, say = options or ImportOptions(), report or (lambda _: None)
-    say(f"reading {path.name}")
-    given = read_landmarks(landmarks) if landmarks is not None else {}
+    (report or (lambda _: None))(f"reading {path.name}")
     volume = read_label_volume(path, scheme=scheme)
+    return import_labels(volume, path, landmarks=landmarks, altered=altered, options=options, report=report)
+
+
+def import_labels(
+    volume: LabelVolume,
+    path: Path,
+    *,
+    landmarks: Path | None = None,
+    altered: Path | None = None,
+    options: ImportOptions | None = None,
+    report: Callable[[str], None] | None = None,
+) -> Patient:
+    """Import a label map that was read from `path`; the rest is as of `import_label_map`.
+
+    Raises:
+        InputError: It holds nothing that is known, or no whole colon.
+    """
+    options, say = options or ImportOptions(), report or (lambda _: None)
+    given = read_landmarks(landmarks) if landmarks is not None else {}
     if not volume.names:
         raise InputError(f"expected labelled voxels, found an empty mask in {path}")
     known = load_labels()
@@ -87,16 +104,21 @@ def import_label_map(
     if left_out:
         say(f"left out, for assets/labels.csv does not know them: {', '.join(left_out)}")
     colon = None
+    if given and not (options.lumen and "colon" in volume.names.values()):
+        raise InputError(f"expected a colon for the landmarks of {landmarks}, found none in {path}")
     if options.lumen and "colon" in volume.names.values():
-        colon = build_colon(
-            volume.mask("colon"),
-            volume.T_world_index,
-            middle=_middle(volume),
-            iliac_crest=_top(volume, "hip_left"),
-            given=given,
-            options=options.colon,
-            report=report,
-        )
+        try:
+            colon = build_colon(
+                volume.mask("colon"),
+                volume.T_world_index,
+                middle=_middle(volume),
+                iliac_crest=_top(volume, "hip_left"),
+                given=given,
+                options=options.colon,
+                report=report,
+            )
+        except InputError as error:
+            raise InputError(f"{error}; --no-lumen imports the colon as a solid organ") from None
         if altered is not None:
             _write_altered(colon, altered)
     organs: tuple[Organ, ...] = ()

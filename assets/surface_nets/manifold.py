@@ -8,7 +8,8 @@ from scipy.sparse.csgraph import connected_components
 
 from assets.surface_nets.net import Sheets
 
-Surface = tuple[Float64[np.ndarray, "v 3"], NDArray[np.int32]]
+Surface = tuple[NDArray[np.float64], NDArray[np.int32]]
+"""Vertices, shape (v, 3), and triangles, shape (t, 3)."""
 
 
 def label_surfaces(points: Float64[np.ndarray, "v 3"], sheets: Sheets) -> dict[int, Surface]:
