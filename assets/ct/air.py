@@ -19,7 +19,8 @@ LUNG_SPREAD = 0.4
 """Least share of a lung's voxels above -920 HU; gas has next to none beyond its rim."""
 
 TRACHEA_AREA = (60e-6, 800e-6)
-"""Cross-section of the trachea [m^2]: 10 to 27 mm across (Breatnach et al., AJR 142, 1984, doi:10.2214/ajr.142.5.903), with room."""
+"""Cross-section of the trachea [m^2]: 10 to 27 mm across (Breatnach et al., AJR 142, 1984, doi:10.2214/ajr.142.5.903),
+with room."""
 
 TRACHEA_RUN = 20e-3
 """The round hole must go on for so long, downwards [m]."""
@@ -148,7 +149,7 @@ def _round(hole: NDArray[np.bool_], across: float, middle: float, scan: Scan) ->
         return None
     if abs(float(i.mean()) - middle) * scan.spacing[0] > 0.06:
         return None
-    centre = int(round(float(i.mean()))), int(round(float(j.mean())))
+    centre = round(float(i.mean())), round(float(j.mean()))
     return centre if hole[centre] else None
 
 
@@ -202,8 +203,8 @@ def _sides(scan: Scan, lungs: NDArray[np.bool_], inside: NDArray[np.bool_], thre
                 else "whole"
                 if parted
                 else "fused with the other lung",
-                f"air within the body below {threshold:.0f} HU, the optimal threshold, parted from airways and bowel gas by "
-                f"intensity and connectivity, closed by 4 mm ({HU})",
+                f"air within the body below {threshold:.0f} HU, the optimal threshold, parted from airways and bowel gas "
+                f"by intensity and connectivity, closed by 4 mm ({HU})",
             )
         )
     return result
@@ -235,7 +236,7 @@ def _gas(scan: Scan, air: NDArray[np.bool_]) -> list[Found]:
             "colon",
             tall,
             "medium",
-            "a connected gas so large and tall is a colon; parts behind fluid or a spasm are missing",
+            "so large and tall a gas is a colon; what lies behind fluid or a spasm is missing",
         ),
         ("bowel_gas", keep & ~tall, "low", "in stomach, small bowel or colon: intensity alone cannot tell which"),
     ):

@@ -13,8 +13,9 @@ SKIN = -300.0
 """Between air (-1000) and fat (-100) [HU]."""
 
 BONE = 200.0
-"""Global threshold for bone [HU], such as starts the segmentation of Kang et al., A new accurate and precise 3-D segmentation
-method for skeletal structures in volumetric CT data, IEEE Trans. Med. Imaging 22(5), 2003, doi:10.1109/TMI.2003.812265."""
+"""Global threshold for bone [HU], such as starts the segmentation of Kang et al., A new accurate and precise 3-D
+segmentation method for skeletal structures in volumetric CT data, IEEE Trans. Med. Imaging 22(5), 2003,
+doi:10.1109/TMI.2003.812265."""
 
 METAL = 2000.0
 """Denser than cortical bone [HU]."""
@@ -57,8 +58,8 @@ def body(scan: Scan) -> Found:
         inside,
         "medium" if cut else "high",
         "the field of view cuts the body's sides off" if cut else "skin against air; the scan's ends are flat",
-        f"largest connected region above {SKIN:g} HU after an opening, filled slice by slice (Hu et al., IEEE Trans. Med. "
-        "Imaging 20, 2001, doi:10.1109/42.929615)",
+        f"largest connected region above {SKIN:g} HU after an opening, filled slice by slice (Hu et al., IEEE Trans. "
+        "Med. Imaging 20, 2001, doi:10.1109/42.929615)",
     )
 
 
@@ -86,8 +87,8 @@ def bones(scan: Scan, inside: Bool[np.ndarray, "i j k"]) -> Found | None:
         "metal is taken for bone"
         if metal > 0.02
         else "vessels, kidneys or bowel filled with contrast agent would be too",
-        f"connected regions above {BONE:g} HU within the body, of at least 1 ml (threshold as in Kang et al., IEEE Trans. Med. "
-        "Imaging 22, 2003, doi:10.1109/TMI.2003.812265), closed by 9 mm, with the marrow that their shells enclose",
+        f"connected regions above {BONE:g} HU within the body, of at least 1 ml (threshold as in Kang et al., IEEE "
+        "Trans. Med. Imaging 22, 2003, doi:10.1109/TMI.2003.812265), closed by 9 mm, with the marrow that their shells enclose",
     )
 
 

@@ -17,8 +17,8 @@ class Found:
     """A name of `assets/labels.csv`."""
     mask: Bool[np.ndarray, "i j k"]
     confidence: Confidence
-    """high: the rule leaves no doubt; medium: usual anatomy and no contrast agent are taken for granted; low: parts of it
-    may be something else, or are missing."""
+    """high: the rule leaves no doubt; medium: usual anatomy and no contrast agent are taken for granted; low: parts of
+    it may be something else, or are missing."""
     reason: str
     """For the confidence."""
     method: str

@@ -1,7 +1,7 @@
 """What a source is, and which importer makes a patient of it; a new kind of source is one row here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -29,7 +29,7 @@ class Request:
     """File of points that the colon visits."""
     content: Literal["auto", "labels", "ct"] = "auto"
     """What the voxels of a volume are; auto: as the file or its numbers say."""
-    options: ImportOptions = ImportOptions()
+    options: ImportOptions = field(default_factory=ImportOptions)
     """How organs are made."""
 
 

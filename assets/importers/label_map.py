@@ -1,4 +1,4 @@
-"""Make a patient of a CT's label map: the organs that are there, and a colon that a scope can pass where there is one."""
+"""Make a patient of a CT's label map: the organs that are there, and of a colon one that a scope can pass."""
 
 import re
 from collections.abc import Callable
@@ -13,7 +13,6 @@ from assets.errors import InputError
 from assets.importers.label_volume import LabelVolume, read_label_volume
 from assets.importers.landmark_file import read_landmarks
 from assets.importers.organ_surfaces import Occupied, organ_surfaces
-from assets.labels import load_labels
 from assets.lumen.alterations import ADDED, CAUSES, REMOVED
 from assets.lumen.colon import Colon, ColonOptions, build_colon
 from assets.lumen.curves import tangents
@@ -94,7 +93,6 @@ def import_labels(
     given = read_landmarks(landmarks) if landmarks is not None else {}
     if not volume.names:
         raise InputError(f"expected labelled voxels, found an empty mask in {path}")
-    known = load_labels()
     left_out = volume.left_out
     if len(left_out) == len(set(volume.names.values())):
         raise InputError(
@@ -130,7 +128,7 @@ def import_labels(
         organs, displaced = organ_surfaces(volume, without, occupied, options.organ_edge_mm * 1e-3)
     if colon is None and not organs:
         raise InputError(
-            f"expected something to import, found none of {', '.join(sorted(set(volume.names.values()) & set(known))[:6])} "
+            f"expected something to import, found nothing left of {', '.join(sorted(set(volume.names.values()))[:6])} "
             f"with these options in {path}"
         )
     provenance = {

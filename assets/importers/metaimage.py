@@ -1,7 +1,7 @@
 """MetaImage files: `.mha`, or `.mhd` with its data in a file beside it; raw or zlib-compressed.
 
-The format as ITK writes it: https://itk.org/Wiki/ITK/MetaIO/Documentation. Positions are LPS [mm]; each row of TransformMatrix is
-the direction of one voxel axis.
+The format as ITK writes it: https://itk.org/Wiki/ITK/MetaIO/Documentation. Positions are LPS [mm]; each row of
+TransformMatrix is the direction of one voxel axis.
 """
 
 import math
@@ -38,7 +38,8 @@ USED = (
 
 IGNORED = (
     "ObjectSubType", "Comment", "Name", "ID", "ParentID", "Color", "CenterOfRotation", "AnatomicalOrientation",
-    "Modality", "SequenceID", "AcquisitionDate", "TransformType", "CompressedDataLevel", "CompressionLevel", "ElementMin", "ElementMax",
+    "Modality", "SequenceID", "AcquisitionDate", "TransformType", "CompressedDataLevel", "CompressionLevel",
+    "ElementMin", "ElementMax",
     "ElementNBits", "ElementToIntensityFunctionSlope", "ElementToIntensityFunctionOffset", "ITK_InputFilterName",
     "ITK_original_direction", "ITK_original_spacing", "ITK_non_uniform_sampling_deviation", "Kinds",
 )  # fmt: skip

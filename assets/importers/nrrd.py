@@ -1,7 +1,7 @@
 """NRRD files, attached or detached, with Slicer's segments (`.seg.nrrd`), overlapping layers included.
 
-The format: "Definition of NRRD File Format", https://teem.sourceforge.net/nrrd/format.html; Slicer's keys: "Segmentations:
-segmentation file format", https://slicer.readthedocs.io/en/latest/developer_guide/modules/segmentations.html.
+The format: "Definition of NRRD File Format", https://teem.sourceforge.net/nrrd/format.html; Slicer's keys:
+"Segmentation file format", https://slicer.readthedocs.io/en/latest/developer_guide/modules/segmentations.html.
 """
 
 import math

@@ -2,7 +2,8 @@
 
 A vertex lies in each cell of eight voxel centres that are not all alike, a quadrilateral across each face between two
 voxels that differ: Gibson, Constrained elastic surface nets, MICCAI 1998, doi:10.1007/BFb0056277; for several labels at
-once: Frisken, SurfaceNets for multi-label segmentations with preservation of sharp boundaries, J. Comput. Graph. Tech. 11(1), 2022.
+once: Frisken, SurfaceNets for multi-label segmentations with preservation of sharp boundaries, J. Comput. Graph. Tech.
+11(1), 2022.
 """
 
 from dataclasses import dataclass
@@ -65,8 +66,8 @@ def surface_net(labels: Integer[np.ndarray, "i j k"]) -> Net:
 def averaging(quads: NDArray[np.int64], count: int) -> csr_array:
     """Return the matrix that takes each vertex to the mean of its neighbours, shape (count, count).
 
-    Where three or more sheets meet, only the neighbours along that line count: it is smoothed as a curve, and the sheets
-    follow it.
+    Where three or more sheets meet, only the neighbours along that line count: it is smoothed as a curve, and the
+    sheets follow it.
     """
     pairs = np.concatenate([quads[:, [0, 1]], quads[:, [1, 2]], quads[:, [2, 3]], quads[:, [3, 0]]])
     pairs.sort(axis=1)

@@ -1,9 +1,9 @@
 """Reduce a net of triangles between labels as one, so that neighbours go on sharing their boundary.
 
-Vertices are merged into a neighbour where that moves the surface least (Garland and Heckbert, Surface simplification using quadric error
-metrics, SIGGRAPH 1997, doi:10.1145/258734.258849), many at a time that do not touch one another. An edge goes only where the
-two ends have no common neighbours but those of its triangles, which keeps the topology of every sheet (Dey et al., Topology
-preserving edge contraction, Publ. Inst. Math. 66, 1999).
+Vertices are merged into a neighbour where that moves the surface least (Garland and Heckbert, Surface simplification
+using quadric error metrics, SIGGRAPH 1997, doi:10.1145/258734.258849), many at a time that do not touch one another. An
+edge goes only where the two ends have no common neighbours but those of its triangles, which keeps the topology of
+every sheet (Dey et al., Topology preserving edge contraction, Publ. Inst. Math. 66, 1999).
 """
 
 import numpy as np
@@ -123,7 +123,7 @@ def _chosen(
     chance: NDArray[np.float64],
     tolerance: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return vertices to merge and where to, such that no two of them are neighbours or share a target's neighbourhood."""
+    """Return vertices to merge and where to, such that no two of them get in each other's way."""
     degree = np.diff(links.indptr)
     start, end = np.repeat(np.arange(len(points)), degree), links.indices
     line = links.data > 2

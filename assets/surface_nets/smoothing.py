@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from assets.surface_nets.net import Net, Sheets, averaging
 
 PASS_BAND = 0.1
-"""Of the filter: shapes of a wavelength above some ten voxels stay (Taubin, SIGGRAPH 1995, doi:10.1145/218380.218473)."""
+"""Of the filter: shapes longer than some ten voxels stay (Taubin, SIGGRAPH 1995, doi:10.1145/218380.218473)."""
 
 SHRINK = 0.5
 """Step of the filter's first half."""
@@ -53,8 +53,9 @@ def with_volumes(
 ) -> NDArray[np.float64]:
     """Move the boundaries along their normals until each label has its volume; return the vertices, shape (v, 3).
 
-    Each label gets a pressure; a boundary moves from the higher to the lower one by their difference, so both sides stay
-    together. The pressures that give the volumes solve one small linear system (a graph Laplacian weighted by areas).
+    Each label gets a pressure; a boundary moves from the higher to the lower one by their difference, so both sides
+    stay together. The pressures that give the volumes solve one small linear system (a graph Laplacian weighted by
+    areas).
 
     Args:
         points: Vertices [voxel].

@@ -57,8 +57,10 @@ def bench(options: BenchOptions) -> list[Figure]:
 
 def _anatomy(options: BenchOptions) -> list[Figure]:
     from assets.colon.statistics import spread
+    from scenarios.bench.volumes import bench_volumes
 
-    return [Figure(**one) for one in spread(range(options.seed, options.seed + options.patients))]
+    colons = [Figure(**one) for one in spread(range(options.seed, options.seed + options.patients))]
+    return [*colons, *bench_volumes()]
 
 
 def _physics(options: BenchOptions) -> list[Figure]:
