@@ -203,8 +203,8 @@ def _sides(scan: Scan, lungs: NDArray[np.bool_], inside: NDArray[np.bool_], thre
                 else "whole"
                 if parted
                 else "fused with the other lung",
-                f"air within the body below {threshold:.0f} HU, the optimal threshold, parted from airways and bowel gas "
-                f"by intensity and connectivity, closed by 4 mm ({HU})",
+                f"air within the body below {threshold:.0f} HU, the optimal threshold, parted from airways and bowel "
+                f"gas by intensity and connectivity, closed by 4 mm ({HU})",
             )
         )
     return result

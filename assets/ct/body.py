@@ -88,7 +88,8 @@ def bones(scan: Scan, inside: Bool[np.ndarray, "i j k"]) -> Found | None:
         if metal > 0.02
         else "vessels, kidneys or bowel filled with contrast agent would be too",
         f"connected regions above {BONE:g} HU within the body, of at least 1 ml (threshold as in Kang et al., IEEE "
-        "Trans. Med. Imaging 22, 2003, doi:10.1109/TMI.2003.812265), closed by 9 mm, with the marrow that their shells enclose",
+        "Trans. Med. Imaging 22, 2003, doi:10.1109/TMI.2003.812265), closed by 9 mm, with the marrow that they "
+        "enclose",
     )
 
 

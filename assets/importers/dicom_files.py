@@ -130,12 +130,20 @@ def read_dataset(path: Path, *, pixels: bool) -> Any:
         data = path.read_bytes()  # so that no declared length makes a read larger than the file
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            meta = dicom.filereader.read_file_meta_info(io.BytesIO(data))
-            if str(meta.get("TransferSyntaxUID", "")) == DEFLATED:
+            if _transfer_syntax(data) == DEFLATED:
                 _check_deflated(data, path)
             return dicom.dcmread(io.BytesIO(data), stop_before_pixels=not pixels)
     except READ_ERRORS as error:
         raise InputError(f"expected a DICOM file, found {one_line(error)} in {path}") from None
+
+
+def _transfer_syntax(data: bytes) -> str:
+    """Return the UID of element (0002,0010), which comes before what may be deflated; empty where there is none."""
+    at = data.find(b"\x02\x00\x10\x00UI", 132, 132 + (1 << 14))
+    if at < 0 or len(data) < at + 8:
+        return ""
+    length = struct.unpack("<H", data[at + 6 : at + 8])[0]
+    return data[at + 8 : at + 8 + length].decode("ascii", errors="replace").strip("\0 ")
 
 
 def _check_deflated(data: bytes, path: Path) -> None:
@@ -245,7 +253,7 @@ def frames(dataset: Any, count: int, path: Path) -> Iterator[NDArray[Any]]:
     """
     rows, columns = int(number(dataset, "Rows", path)), int(number(dataset, "Columns", path))
     bits = int(number(dataset, "BitsAllocated", path))
-    if int(number(dataset, "SamplesPerPixel", path, 1)) != 1 or bits not in (1, 8, 16, 32):
+    if int(number(dataset, "SamplesPerPixel", path, 1.0)) != 1 or bits not in (1, 8, 16, 32):
         raise InputError(f"expected one channel of 1, 8, 16 or 32 bits, found {bits} bits in {path}")
     dicom = pydicom()
     syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None

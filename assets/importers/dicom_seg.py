@@ -29,7 +29,7 @@ def read_segmentation(path: Path) -> Volume:
     kind = text(dataset, "SegmentationType").upper()
     if kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
         raise InputError(f"expected SegmentationType BINARY, FRACTIONAL or LABELMAP, found {kind[:20]!r} in {path}")
-    count = int(number(dataset, "NumberOfFrames", path, 1))
+    count = int(number(dataset, "NumberOfFrames", path, 1.0))
     rows, columns = int(number(dataset, "Rows", path)), int(number(dataset, "Columns", path))
     labels = _labels(dataset, path)
     groups = functional_groups(dataset, count, path)

@@ -95,7 +95,7 @@ def test_eight_orientations_give_the_same_surfaces_in_ras(tmp_path):
     surfaces = []
     for flips in itertools.product([False, True], repeat=3):
         path = write("nrrd", tmp_path, *reordered(data, affine, (1, 2, 0), flips))
-        organs = import_label_map(path, scheme=V2, options=ImportOptions(organ_edge_mm=30)).organs
+        organs = import_label_map(path, scheme=V2, options=ImportOptions(organ_edge_mm=30.0)).organs
         surfaces.append(np.concatenate([organ.surface.vertices for organ in organs]))
     for other in surfaces[1:]:
         np.testing.assert_allclose(other, surfaces[0], atol=1e-6)
@@ -157,7 +157,7 @@ def test_a_scheme_may_name_what_the_file_names_oddly_and_nothing_else(tmp_path):
 
 @pytest.mark.parametrize("syntax", ["", "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.90"])
 def test_a_ct_series_in_any_order_of_files_and_compression(tmp_path, syntax):
-    hounsfield = np.random.default_rng(1).integers(-1000, 1500, (9, 8, 6)).astype(np.int16)
+    hounsfield = np.random.default_rng(1).integers(-1000, 1500, (40, 36, 4)).astype(np.int16)
     affine = oblique()
     affine[:3, 1:3] *= -1  # along rows to the left, down columns to the back: right-handed
     volume = read_volume(write_series(tmp_path / "ct", hounsfield, affine, syntax=syntax, shuffle=3))

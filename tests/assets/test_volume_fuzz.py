@@ -273,7 +273,8 @@ def test_missing_and_double_slices_are_refused_with_the_place(tmp_path):
 
 
 def test_a_compressed_frame_that_claims_another_size_is_refused(tmp_path):
-    folder = write_series(tmp_path / "ct", DATA.astype(np.int16), AFFINE, syntax="1.2.840.10008.1.2.4.90")
+    large = np.kron(DATA, np.ones((6, 6, 1), np.int16))
+    folder = write_series(tmp_path / "ct", large.astype(np.int16), AFFINE, syntax="1.2.840.10008.1.2.4.90")
     for file in folder.iterdir():
         content = file.read_bytes()
         at = content.index(b"\xff\x4f\xff\x51") + 8
