@@ -60,7 +60,11 @@ COMMANDS = (
     ),
     Command("patient synth", "make up a patient from a seed", "scenarios.patients", "SynthOptions", "synth"),
     Command(
-        "patient import", "build a patient from a label map", "scenarios.patients", "ImportOptions", "import_source"
+        "patient import",
+        "build a patient from a label map or a CT",
+        "scenarios.patients",
+        "ImportOptions",
+        "import_source",
     ),
     Command(
         "patient check",

@@ -1,4 +1,4 @@
-"""`trocar patient`: make one up, build one from a label map, check one."""
+"""`trocar patient`: make one up, build one from a label map or a CT, check one."""
 
 from dataclasses import dataclass
 from pathlib import Path
