@@ -209,8 +209,8 @@ def plane(orientation: NDArray[np.float64], path: Path) -> NDArray[np.float64]:
         InputError: The two are no unit vectors, or not perpendicular.
     """
     across, down = orientation[:3], orientation[3:]
-    lengths = np.linalg.norm(across), np.linalg.norm(down)
-    if max(abs(lengths[0] - 1), abs(lengths[1] - 1), abs(across @ down)) > 0.01:
+    products = np.array([across @ across - 1, down @ down - 1, across @ down])
+    if np.abs(products).max() > 0.02:
         raise InputError(
             f"expected two perpendicular unit vectors, found ImageOrientationPatient {orientation} in {path}"
         )

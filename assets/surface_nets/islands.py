@@ -72,7 +72,9 @@ def _surroundings(labels: NDArray[np.uint16], marks: NDArray[np.int32], total: i
         for inner, outer in ((here, there), (there, here)):
             across = (marks[inner] > 0) & (marks[outer] == 0)
             votes.append(np.stack([marks[inner][across], labels[outer][across].astype(np.int32)], axis=1))
-    pair, count = np.unique(np.concatenate(votes).astype(np.int64) @ [1 << 16, 1], return_counts=True)
+    pair, count = np.unique(
+        np.concatenate(votes).astype(np.int64) @ np.array([1 << 16, 1], np.int64), return_counts=True
+    )
     winner = np.zeros(total + 1, np.uint16)
     order = np.argsort(count, kind="stable")  # the last one written is the most frequent
     winner[pair[order] >> 16] = (pair[order] & 0xFFFF).astype(np.uint16)

@@ -93,7 +93,9 @@ def _untied(points: NDArray[np.float64], faces: NDArray[np.int64], inside: NDArr
             return points, faces.astype(np.int32)
         tied = tied[np.lexsort((np.repeat(inside, 3)[tied], group[tied]))]
         cut: set[int] = set()
-        fresh_points, fresh_faces, fresh_inside = [], [], []
+        fresh_points: list[NDArray[np.float64]] = []
+        fresh_faces: list[tuple[int, int, int]] = []
+        fresh_inside: list[int] = []
         # Of the pairs of an edge all but one get a vertex; a triangle is cut once in a round.
         done = -1
         for one, two in zip(tied[0::2].tolist(), tied[1::2].tolist(), strict=True):
@@ -109,7 +111,7 @@ def _untied(points: NDArray[np.float64], faces: NDArray[np.int64], inside: NDArr
             for half in (one, two):
                 a, b, c = np.roll(faces[half // 3], -(half % 3)).tolist()
                 fresh_faces += [(a, middle, c), (middle, b, c)]
-                fresh_inside += [inside[half // 3]] * 2
+                fresh_inside += [int(inside[half // 3])] * 2
         keep = np.ones(len(faces), bool)
         keep[list(cut)] = False
         points = np.concatenate([points, np.array(fresh_points)])

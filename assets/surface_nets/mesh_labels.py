@@ -21,10 +21,10 @@ FINEST = 1.5e-3
 LOST = 0.15
 """Share of its volume by which merging may change a label; a thinner one is meshed by itself, of unmerged voxels."""
 
-SMOOTHING = 10
+SMOOTHING = 20
 """Iterations of the filter."""
 
-TOLERANCE = 0.25
+TOLERANCE = 0.2
 """Root mean square distance by which reducing may move the surface [voxel]."""
 
 FEWEST = 200

@@ -30,7 +30,7 @@ def ball() -> np.ndarray:
 
 def ring() -> np.ndarray:
     x, y, z = grid(40, 40, 16)
-    return ((np.hypot(x - 0.039, y - 0.039) - 0.026) ** 2 + (z - 0.015) ** 2 < 0.009**2).astype(np.uint16)
+    return ((np.hypot(x - 0.0393, y - 0.0387) - 0.026) ** 2 + (z - 0.0155) ** 2 < 0.009**2).astype(np.uint16)
 
 
 def rod() -> np.ndarray:
@@ -134,7 +134,7 @@ def test_the_same_volume_gives_the_same_bytes_and_shifts_with_its_place():
 
 
 def test_reducing_keeps_near_the_surface_and_to_the_budget():
-    fine, few = (mesh_labels(ball(), T_WORLD, edge=edge)[1] for edge in (1e-3, 8e-3))
+    fine, few = (mesh_labels(ball(), T_WORLD, edge=edge)[1] for edge in (1e-3, 6e-3))
     assert len(few.surface.triangles) < 0.4 * len(fine.surface.triangles)
     assert len(few.surface.triangles) < 2 * few.wanted
     away = cKDTree(fine.surface.vertices).query(few.surface.vertices)[0]
