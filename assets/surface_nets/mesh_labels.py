@@ -1,10 +1,11 @@
 """Closed surfaces of all labels of a volume at once; neighbours share the vertices and triangles between them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float64, UInt16
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from assets.mesh import Mesh
 from assets.surface_nets.islands import Islands, without_islands
@@ -83,29 +84,31 @@ def mesh_labels(
         T_index_block[:3, 3] = (factor - 1) / 2
         T_world_coarse = T_world_index @ T_index_block
     kept = np.bincount(coarse.ravel(), minlength=len(counts)) * float(block)
-    thin = [int(n) for n in np.flatnonzero(np.abs(kept - counts) > LOST * counts) if n > 0]
-    meshes = _meshed(coarse, T_world_coarse, counts / block, edge, islands, set(thin))
-    for label in thin:
-        alone = np.where(whole == label, whole, 0).astype(np.uint16)
-        meshes |= _meshed(
-            alone, T_world_index, np.where(np.arange(len(counts)) == label, counts, 0.0), edge, islands, set()
-        )
-    return {label: meshes[label] for label in sorted(meshes)}
+    thin = np.abs(kept - counts) > LOST * counts
+    thin[0] = False
+    meshes = _meshed(coarse, T_world_coarse, np.where(thin, kept, counts), block, edge)
+    boxes = ndimage.find_objects(whole.astype(np.int32)) if thin.any() else []
+    for label in np.flatnonzero(thin).tolist():
+        box = boxes[label - 1]
+        shift[:3, 3] = [part.start for part in box]
+        alone = np.where(whole[box] == label, whole[box], 0).astype(np.uint16)
+        meshes |= {label: _meshed(alone, T_world_index @ shift, counts, 1, edge)[label]}
+    return {label: replace(meshes[label], islands=islands.get(label, Islands(0, 0))) for label in sorted(meshes)}
 
 
 def _meshed(
     labels: NDArray[np.uint16],
     T_world_index: NDArray[np.float64],
-    wanted: NDArray[np.float64],
+    counts: NDArray[np.float64],
+    block: int,
     edge: float,
-    islands: dict[int, Islands],
-    without: set[int],
 ) -> dict[int, LabelMesh]:
-    """Mesh the labels to the volumes that are wanted [voxel]."""
+    """Mesh the labels to the volumes of so many voxels, of which a block makes one voxel here."""
     scale = np.linalg.norm(T_world_index[:3, :3], axis=0)
     voxel = float(np.prod(scale) ** (1 / 3))
     if not labels.any():
         return {}
+    wanted = counts / block
     net = smoothed(surface_net(labels), SMOOTHING)
     sheets = triangulated(net, scale)
     points = with_volumes(net.points, sheets, wanted, 6)
@@ -117,15 +120,14 @@ def _meshed(
     return {
         label: LabelMesh(
             Mesh(apply(T_world_index, corners).astype(np.float32), faces),
-            round(float(wanted[label]) * voxel**3 / float(np.prod(scale))),
+            round(float(counts[label])),
             float(wanted[label]) * voxel**3,
             int(budget[label]),
-            islands.get(label, Islands(0, 0)),
+            Islands(0, 0),
             tuple(int(pair.sum() - label) for pair in pairs if label in pair and pair[0] > 0),
             voxel,
         )
         for label, (corners, faces) in label_surfaces(points, sheets).items()
-        if label not in without
     }
 
 
