@@ -61,7 +61,7 @@ COMMANDS = (
     Command("patient synth", "make up a patient from a seed", "scenarios.patients", "SynthOptions", "synth"),
     Command(
         "patient import",
-        "build a patient from a label map or meshes",
+        "build a patient from a label map, a CT or meshes",
         "scenarios.patients",
         "ImportOptions",
         "import_source",

@@ -1,4 +1,4 @@
-"""`trocar patient`: make one up, build one from a label map or meshes, check one."""
+"""`trocar patient`: make one up, build one from a label map, a CT or meshes, check one."""
 
 import sys
 from dataclasses import dataclass, field
@@ -9,12 +9,13 @@ import tyro
 from rich.table import Table
 
 from assets.errors import InputError
+from assets.importers.detect import Request
+from assets.importers.detect import import_source as import_any
 from assets.importers.label_map import ImportOptions as LabelMapOptions
-from assets.importers.label_map import import_label_map
-from assets.lumen.colon import ColonOptions
 from assets.importers.mesh_frame import Unit
 from assets.importers.mesh_set import MeshOptions
 from assets.importers.mesh_source import import_mesh_source, is_mesh_source
+from assets.lumen.colon import ColonOptions
 from assets.mesh_check import MeshReport
 from assets.patient import Patient
 from assets.patient_check import OrganReport, check_patient
@@ -40,18 +41,23 @@ class SynthOptions:
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """Build a patient from a label map, such as a segmented CT, or from meshes."""
+    """Build a patient from a label map, a bare CT (NIfTI, NRRD, .seg.nrrd, MetaImage, DICOM, DICOM-SEG), or meshes."""
 
     source: tyro.conf.Positional[Path]
-    """A .nii or .nii.gz with several labels, a folder of CLASS.nii.gz, a mesh file (STL, PLY, OBJ, GLB, glTF, VTK, VTP,
-    VTU, MSH), a folder of them, or a SARAMIS folder."""
+    """A volume; a folder of CLASS.nii.gz, or of one DICOM series; a mesh file (STL, PLY, OBJ, GLB, glTF, VTK, VTP, VTU,
+    MSH), a folder of them, or a SARAMIS folder."""
     out: Path
     """Folder of the patient; a patient that is there is replaced."""
     scheme: str | None = None
-    """What the ids mean: totalsegmentator-v2, totalsegmentator-v1, saramis, or a CSV file of id,name; if not
-    given, the file's header says it."""
+    """What the ids mean: totalsegmentator-v2, totalsegmentator-v1, saramis, a CSV file of id,name, or Slicer's colour
+    table (.ctbl); if not given, the file says it."""
     landmarks: Path | None = None
     """Points that the colon visits, in its order, where the labels cannot tell: CSV (name,x,y,z) or JSON, RAS [mm]."""
+    content: Literal["auto", "labels", "ct"] = "auto"
+    """What the voxels are; auto: as the file or its numbers say. Of a bare CT body, bones, lungs, airways and bowel gas
+    are found by intensity, and marked as derived."""
+    lumen: bool = True
+    """Make a lumen of a labelled colon, with centreline and landmarks; else it is a solid organ."""
     licence: str = "unknown: that of the imported file"
     """Licence of the data; it stays with the patient."""
     colon: tyro.conf.OmitArgPrefixes[ColonOptions] = field(default_factory=ColonOptions)
@@ -94,7 +100,7 @@ def synth(options: SynthOptions) -> None:
 
 
 def import_source(options: ImportOptions) -> None:
-    """Write the patient of a label map or of meshes and a picture of it; say what was left out and why.
+    """Write the patient of a label map, a CT or of meshes, and a picture of it; say what was left out and why.
 
     Raises:
         InputError: The source cannot be used, or the folder holds something else.
@@ -105,13 +111,13 @@ def import_source(options: ImportOptions) -> None:
         if is_mesh_source(options.source):
             patient = import_mesh_source(options.source, _mesh_options(options), report=lambda line: advance(note=line))
         else:
-            patient = import_label_map(
-                options.source,
-                scheme=options.scheme,
-                landmarks=options.landmarks,
-                options=LabelMapOptions(colon=options.colon, licence=options.licence),
-                report=lambda line: advance(note=line),
+            request = Request(
+                options.scheme,
+                options.landmarks,
+                options.content,
+                LabelMapOptions(lumen=options.lumen, colon=options.colon, licence=options.licence),
             )
+            patient = import_any(options.source, request, lambda line: advance(note=line))
     _write(patient, options.out)
     for row in patient.provenance.get("left_out", []):
         print(f"left out: {row['what']}: {row['reason']}", file=sys.stderr)

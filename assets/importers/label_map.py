@@ -1,5 +1,6 @@
-"""Make a patient of a CT's label map: a colon that a scope can pass, and the organs around it."""
+"""Make a patient of a CT's label map: the organs that are there, and of a colon one that a scope can pass."""
 
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,7 +15,6 @@ from assets.errors import InputError
 from assets.importers.label_volume import LabelVolume, read_label_volume
 from assets.importers.landmark_file import read_landmarks
 from assets.importers.organ_surfaces import Occupied, organ_surfaces
-from assets.labels import load_labels
 from assets.lumen.alterations import ADDED, CAUSES, REMOVED
 from assets.lumen.colon import Colon, ColonOptions, build_colon
 from assets.lumen.curves import tangents
@@ -31,7 +31,7 @@ class ImportOptions:
 
     colon: ColonOptions = field(default_factory=ColonOptions)
     lumen: bool = True
-    """Make the colon's lumen; without it the colon is an organ like the others."""
+    """Make the colon's lumen where there is a colon; without it the colon is an organ like the others."""
     organs: bool = True
     """Make closed surfaces of the other structures."""
     organ_edge_mm: float = 6.0
@@ -58,9 +58,9 @@ def import_label_map(
     """Import a label map.
 
     Args:
-        path: A `.nii` or `.nii.gz` with several labels, or a folder of `<class>.nii.gz`.
-        scheme: What the ids mean where the header does not say it: `totalsegmentator-v2`, `totalsegmentator-v1`,
-            `saramis`, or a CSV file with the columns id,name.
+        path: NIfTI, NRRD, MetaImage or DICOM; or a folder of `<class>.nii.gz`.
+        scheme: What the ids mean where the file does not say it: `totalsegmentator-v2`, `totalsegmentator-v1`,
+            `saramis`, or a file of names (see `schemes.CHOICES`).
         landmarks: Points that the colon visits, in its order: CSV (name,x,y,z) or JSON, RAS [mm]. Names are `anus`,
             `rectosigmoid`, `sigmoid_descending`, `splenic_flexure`, `hepatic_flexure`, `caecum`; any other name is a
             way point.
@@ -70,31 +70,56 @@ def import_label_map(
         report: Called with what is being done.
 
     Raises:
-        InputError: The input is missing, damaged, of unknown scheme, or holds no whole colon.
+        InputError: The input is missing, damaged, of unknown scheme, holds nothing that is known, or no whole colon.
+    """
+    (report or (lambda _: None))(f"reading {path.name}")
+    volume = read_label_volume(path, scheme=scheme)
+    return import_labels(volume, path, landmarks=landmarks, altered=altered, options=options, report=report)
+
+
+def import_labels(
+    volume: LabelVolume,
+    path: Path,
+    *,
+    landmarks: Path | None = None,
+    altered: Path | None = None,
+    options: ImportOptions | None = None,
+    report: Callable[[str], None] | None = None,
+) -> Patient:
+    """Import a label map that was read from `path`; the rest is as of `import_label_map`.
+
+    Raises:
+        InputError: It holds nothing that is known, or no whole colon.
     """
     options, say = options or ImportOptions(), report or (lambda _: None)
-    say(f"reading {path.name}")
     given = read_landmarks(landmarks) if landmarks is not None else {}
-    volume = read_label_volume(path, scheme=scheme)
     if not volume.names:
         raise InputError(f"expected labelled voxels, found an empty mask in {path}")
-    if options.lumen and "colon" not in volume.names.values():
+    left_out = volume.left_out
+    if len(left_out) == len(set(volume.names.values())):
         raise InputError(
-            f"expected voxels of colon, found {', '.join(sorted(volume.names.values())[:6])} ... ({len(volume.names)} "
-            f"labels) in {path}"
+            f"expected structures of assets/labels.csv such as liver, found {', '.join(list(left_out)[:6])} "
+            f"({len(left_out)} names, none of them known) in {path}; give --scheme names.csv with the columns id,name"
         )
+    if left_out:
+        say(f"left out, for assets/labels.csv does not know them: {', '.join(left_out)}")
     colon = None
-    if options.lumen:
-        colon = build_colon(
-            _mask(volume, "colon"),
-            volume.T_world_index,
-            middle=_middle(volume),
-            iliac_crest=_top(volume, "hip_left"),
-            bone=_bone_surface(volume),
-            given=given,
-            options=options.colon,
-            report=report,
-        )
+    if given and not (options.lumen and "colon" in volume.names.values()):
+        raise InputError(f"expected a colon for the landmarks of {landmarks}, found none in {path}")
+    if options.lumen and "colon" in volume.names.values():
+        try:
+            colon = build_colon(
+                volume.mask("colon"),
+                volume.T_world_index,
+                middle=_middle(volume),
+                iliac_crest=_top(volume, "hip_left"),
+                bone=_bone_surface(volume),
+                given=given,
+                options=options.colon,
+                report=report,
+            )
+        except InputError as error:
+            raise InputError(f"{error}; --no-lumen imports the colon as a solid organ") from None
         if altered is not None:
             _write_altered(colon, altered)
     organs: tuple[Organ, ...] = ()
@@ -104,19 +129,26 @@ def import_label_map(
         occupied = Occupied.around(colon.lumen, options.colon.wall_mm * 1e-3) if colon else None
         without = {"colon"} if colon else set()
         organs, displaced = organ_surfaces(volume, without, occupied, options.organ_edge_mm * 1e-3)
-    known = load_labels()
+    if colon is None and not organs:
+        raise InputError(
+            f"expected something to import, found nothing left of {', '.join(sorted(set(volume.names.values()))[:6])} "
+            f"with these options in {path}"
+        )
     provenance = {
         "importer": "label_map",
+        "format": volume.format,
+        "layers": len(volume.layers),
         "sha256": volume.sha256,
         "names_from": volume.origin_of_names,
-        "left_out_names": sorted(name for name in volume.names.values() if name not in known),
+        "left_out_names": sorted(left_out),
+        "left_out_voxels": left_out,
         "options": asdict(options),
         "given_landmarks_mm": {name: np.round(point * 1e3, 3).tolist() for name, point in given.items()},
         "displaced_organ_voxels": displaced,
         **(_colon_provenance(colon) if colon else {}),
     }
     return Patient(
-        name=path.name.removesuffix(".gz").removesuffix(".nii"),
+        name=patient_name(path),
         source=path.name,
         licence=options.licence,
         organs=(*((_colon_organ(colon),) if colon else ()), *organs),
@@ -125,6 +157,14 @@ def import_label_map(
         orifices=(_anus(colon),) if colon else (),
         provenance=provenance,
     )
+
+
+def patient_name(path: Path) -> str:
+    """Return a name that is fit for files, made of the source's: without extension, other characters as `_`."""
+    stem = path.resolve().name
+    for extension in (".gz", ".nii", ".nrrd", ".nhdr", ".seg", ".mha", ".mhd", ".dcm"):
+        stem = stem[: -len(extension)] if stem.lower().endswith(extension) else stem
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_-")[:64] or "patient"
 
 
 def _colon_organ(colon: Colon) -> Organ:
@@ -165,16 +205,11 @@ def _write_altered(colon: Colon, path: Path) -> None:
         raise InputError(f"expected to write the altered voxels (.nii.gz), found {error}: {path}") from None
 
 
-def _mask(volume: LabelVolume, name: str) -> NDArray[np.bool_]:
-    ids = [label for label, own in volume.names.items() if own == name]
-    return np.isin(volume.data, ids)
-
-
 def _bone_surface(volume: LabelVolume) -> NDArray[np.float64]:
     """Return the centres of the outermost voxels of bones, RAS [m], shape (n, 3)."""
     table = load_labels()
     ids = [label for label, name in volume.names.items() if name in table and table[name].group == "bone"]
-    bone = np.isin(volume.data, ids)
+    bone = np.any([np.isin(layer, ids) for layer in volume.layers], axis=0)
     voxels = np.argwhere(bone & ~ndimage.binary_erosion(bone))
     return apply(volume.T_world_index, voxels.astype(np.float64))
 
@@ -183,7 +218,7 @@ def _middle(volume: LabelVolume) -> float:
     """Return x of the mid-sagittal plane [m]."""
     present = set(volume.names.values())
     name = next((name for name in MIDLINE if name in present), None)
-    voxels = np.argwhere(_mask(volume, name) if name else volume.data > 0)
+    voxels = np.argwhere(volume.mask(name) if name else volume.data > 0)
     return float(apply(volume.T_world_index, voxels.mean(axis=0))[0])
 
 
@@ -191,5 +226,5 @@ def _top(volume: LabelVolume, name: str) -> float | None:
     """Return the largest z of a structure [m], or None where it is not labelled."""
     if name not in volume.names.values():
         return None
-    voxels = np.argwhere(_mask(volume, name))
+    voxels = np.argwhere(volume.mask(name))
     return float(apply(volume.T_world_index, voxels.astype(np.float64))[:, 2].max())

@@ -1,39 +1,23 @@
-"""Read a label map (NIfTI, or a folder of one NIfTI a class) into one array in nearly RAS voxel order."""
+"""A label map of any format as layers of ids with names, in nearly RAS voxel order."""
 
-import hashlib
-import math
-import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
-from jaxtyping import Float64, UInt16
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
+from jaxtyping import Bool, Float64, UInt16
 from numpy.typing import NDArray
 
 from assets.errors import InputError
-from assets.importers.schemes import header_names, resolve_names
+from assets.importers.names import known_name
+from assets.importers.schemes import resolve_names
+from assets.importers.volume import MAX_VOXELS, Volume, canonical
+from assets.importers.volume_file import read_volume
+from assets.labels import load_labels
 
-MAX_VOXELS = 1 << 28
-"""Largest volume that is read: 268 million voxels, such as 512 x 512 x 1024; 0.5 GiB as labels."""
+__all__ = ["MAX_VOXELS", "LabelVolume", "label_volume", "read_label_volume"]
 
-METRES_PER_UNIT = {"mm": 1e-3, "unknown": 1e-3, "meter": 1.0, "micron": 1e-6}
-"""NIfTI-1's spatial units; where the file says none, millimetres, as every CT tool writes them."""
-
-MAX_SHEAR = 0.01
-"""Largest cosine between two voxel axes; distances inside the volume take the axes as perpendicular."""
-
-_READ_ERRORS = (
-    OSError,
-    EOFError,
-    ValueError,
-    zlib.error,
-    ImageFileError,
-    HeaderDataError,
-)
+MOST = int(np.iinfo(np.uint16).max)
 
 
 @dataclass(frozen=True)
@@ -45,123 +29,119 @@ class LabelVolume:
     T_world_index: Float64[np.ndarray, "4 4"]
     """Maps voxel indices (centres) to RAS [m]; its columns are perpendicular."""
     names: dict[int, str]
-    """Name of each id that occurs."""
+    """Name of each id that occurs: the table's where it has one, else as the file has it."""
     origin_of_names: str
-    """`header`, or the scheme."""
+    """`header`, `segments`, `file names`, or the scheme."""
     sha256: str
     """Of the file, or of the files in the order of their names."""
+    overlays: tuple[UInt16[np.ndarray, "i j k"], ...] = ()
+    """Further layers, of structures that overlap others; an id occurs in one layer only."""
+    format: str = "NIfTI"
+    voxels: dict[int, int] = field(default_factory=dict)
+    """Number of voxels by id."""
+
+    @property
+    def layers(self) -> tuple[UInt16[np.ndarray, "i j k"], ...]:
+        """All layers, the base layer first."""
+        return (self.data, *self.overlays)
 
     @property
     def spacing(self) -> Float64[np.ndarray, "3"]:
         """Distance of voxel centres along each axis [m]."""
         return np.asarray(np.linalg.norm(self.T_world_index[:3, :3], axis=0))
 
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Voxels of the structures that the table of labels does not know, by name."""
+        table, found = load_labels(), dict[str, int]()
+        for label, name in sorted(self.names.items()):
+            if name not in table:
+                found[name] = found.get(name, 0) + self.voxels.get(label, 0)
+        return found
+
+    def mask(self, name: str) -> Bool[np.ndarray, "i j k"]:
+        """Return the voxels of a structure; none where it does not occur."""
+        ids = [label for label, own in self.names.items() if own == name]
+        found = np.zeros(self.data.shape, bool)
+        for layer in self.layers if ids else ():
+            found |= np.isin(layer, ids)
+        return found
+
 
 def read_label_volume(path: Path, *, scheme: str | Path | None = None) -> LabelVolume:
     """Read a label map.
 
     Args:
-        path: A `.nii` or `.nii.gz` with several labels, or a folder of `<class>.nii.gz`.
-        scheme: What the ids mean where the header does not say it.
+        path: A file or folder of any format of `volume_file.FORMATS`.
+        scheme: What the ids mean where the file does not say it.
 
     Raises:
         InputError: The file is missing, damaged, too large, sheared, no label map, or of unknown scheme.
     """
-    if path.is_dir():
-        return _read_folder(path)
-    if not path.is_file():
-        raise InputError(f"expected a label map (.nii, .nii.gz, or a folder of them), found nothing at {path}")
-    data, T_world_index, extensions = _read_nifti(path)
-    ids = np.flatnonzero(np.bincount(data.ravel()))
-    names, origin = resolve_names(ids[ids > 0], header_names(extensions), scheme, str(path))
-    return LabelVolume(data, T_world_index, names, origin, _hash([path]))
+    return label_volume(read_volume(path), path, scheme=scheme)
 
 
-def _read_folder(folder: Path) -> LabelVolume:
-    files = sorted(folder.glob("*.nii.gz"))
-    if not files:
-        raise InputError(f"expected files <class>.nii.gz, found none in {folder}")
-    names: dict[int, str] = {}
-    data: NDArray[np.uint16] | None = None
-    T_world_index = np.eye(4)
-    for label, file in enumerate(files, start=1):
-        mask, transform, _ = _read_nifti(file)
-        if data is None:
-            data, T_world_index = np.zeros(mask.shape, np.uint16), transform
-        if mask.shape != data.shape or not np.allclose(transform, T_world_index, atol=1e-6):
-            raise InputError(f"expected the grid of {files[0].name} in every file, found another in {file}")
-        data[mask > 0] = label
-        names[label] = file.name.removesuffix(".nii.gz")
-    assert data is not None
-    present = set(np.unique(data).tolist())
-    names = {label: name for label, name in names.items() if label in present}
-    return LabelVolume(data, T_world_index, names, "file names", _hash(files))
+def label_volume(volume: Volume, path: Path, *, scheme: str | Path | None = None) -> LabelVolume:
+    """Make a label map of a volume that was read.
+
+    Raises:
+        InputError: It holds no ids, or what they mean is not known.
+    """
+    if volume.content == "ct":
+        raise InputError(f"expected a label map, found a CT ({volume.format}) in {path}")
+    whole = canonical(volume)
+    layers = [_as_ids(layer, path) for layer in whole.layers]
+    own = {(one.layer, one.value): one.name for one in whole.segments}
+    layers, own_names = _unique_ids(layers, own, path)
+    counts = np.zeros(MOST + 1, np.int64)
+    for layer in layers:
+        counts += np.bincount(layer.ravel(), minlength=MOST + 1)
+    ids = np.flatnonzero(counts)
+    ids = ids[ids > 0]
+    tidy = {label: known_name(name) or name for label, name in own_names.items()}
+    names, origin = resolve_names(ids, tidy, scheme, str(path))
+    if origin == "header" and whole.format != "NIfTI":
+        origin = "file names" if whole.format == "NIfTI folder" else "segments"
+    voxels = {int(label): int(counts[label]) for label in ids}
+    names = {label: known_name(name) or name for label, name in names.items()}
+    return LabelVolume(
+        layers[0], whole.T_world_index, names, origin, whole.sha256, tuple(layers[1:]), whole.format, voxels
+    )
 
 
-def _read_nifti(path: Path) -> tuple[NDArray[np.uint16], NDArray[np.float64], list[bytes]]:
-    try:
-        image: Any = nib.load(path)
-        shape = tuple(int(n) for n in image.shape)
-        units = image.header.get_xyzt_units()[0] if hasattr(image.header, "get_xyzt_units") else "unknown"
-    except _READ_ERRORS as error:
-        raise InputError(f"expected a NIfTI label map, found {_one_line(error)} in {path}") from None
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
-    if len(shape) != 3 or min(shape) < 2:
-        raise InputError(f"expected a volume of 3 axes, found shape {image.shape} in {path}")
-    if math.prod(shape) > MAX_VOXELS:
-        raise InputError(
-            f"expected at most {MAX_VOXELS} voxels, found {math.prod(shape)} ({shape}) in the header of {path}"
-        )
-    affine = np.asarray(image.affine, np.float64)
-    _check_affine(affine, path)
-    try:
-        # The canonical order flips and swaps axes only; obliqueness stays in the affine.
-        image = nib.as_closest_canonical(image)
-        raw = np.asanyarray(image.dataobj).reshape(image.shape[:3])
-    except _READ_ERRORS as error:
-        raise InputError(
-            f"expected {math.prod(shape)} voxels, found a damaged file ({_one_line(error)}): {path}"
-        ) from None
-    scale = METRES_PER_UNIT.get(units, 1e-3)
-    T_world_index = np.diag([scale, scale, scale, 1.0]) @ np.asarray(image.affine, np.float64)
-    extensions = [
-        content if isinstance(content, bytes) else str(content).encode()
-        for content in (extension.get_content() for extension in getattr(image.header, "extensions", ()))
-    ]
-    return _as_ids(raw, path), T_world_index, extensions
-
-
-def _check_affine(affine: NDArray[np.float64], path: Path) -> None:
-    lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    if not np.isfinite(affine).all() or lengths.min() < 1e-6:
-        raise InputError(f"expected a voxel size and direction, found a singular affine in {path}")
-    axes = affine[:3, :3] / lengths
-    shear = np.abs(axes.T @ axes - np.eye(3)).max()
-    if shear > MAX_SHEAR:
-        raise InputError(f"expected perpendicular voxel axes, found cosine {shear:.3f} between two axes in {path}")
+def _unique_ids(
+    layers: list[NDArray[np.uint16]], own: dict[tuple[int, int], str], path: Path
+) -> tuple[list[NDArray[np.uint16]], dict[int, str]]:
+    """Give the ids of further layers new numbers where they are taken, so that an id names one structure."""
+    taken = {value for layer, value in own if layer == 0} | set(np.unique(layers[0]).tolist())
+    names = {value: name for (layer, value), name in own.items() if layer == 0}
+    result = [layers[0]]
+    for number, layer in enumerate(layers[1:], start=1):
+        present = [int(value) for value in np.unique(layer) if value > 0]
+        unnamed = [value for value in present if (number, value) not in own]
+        if unnamed:
+            raise InputError(f"expected a name for id {unnamed[0]} of layer {number}, found none in {path}")
+        table = np.zeros(MOST + 1, np.uint16)
+        for value in present:
+            fresh = value if value not in taken else max(taken) + 1
+            if fresh > MOST:
+                raise InputError(f"expected ids up to {MOST} in all layers together, found more in {path}")
+            taken.add(fresh)
+            table[value] = fresh
+            names[fresh] = own[number, value]
+        result.append(table[layer])
+    return result, names
 
 
 def _as_ids(raw: NDArray[Any], path: Path) -> NDArray[np.uint16]:
     if raw.dtype.kind not in "biuf":
         raise InputError(f"expected whole numbers as labels, found voxels of type {raw.dtype} in {path}")
     low, high = (float(raw.min()), float(raw.max())) if raw.size else (0.0, 0.0)
-    if not (low >= 0 and high <= np.iinfo(np.uint16).max):  # also false for NaN
+    if not (low >= 0 and high <= MOST):  # also false for NaN
         raise InputError(
             f"expected labels from 0 to 65535, found values from {low} to {high} (is this a CT?) in {path}"
         )
-    ids = raw.astype(np.uint16)
+    ids = np.ascontiguousarray(raw.astype(np.uint16))
     if raw.dtype.kind == "f" and not np.array_equal(ids, raw):
         raise InputError(f"expected whole numbers as labels, found fractions (is this a CT?) in {path}")
     return ids
-
-
-def _hash(files: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__

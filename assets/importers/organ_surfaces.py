@@ -1,6 +1,7 @@
-"""Closed surfaces of the labelled organs, of the volume of their voxels."""
+"""Closed surfaces of the labelled organs: neighbours share their boundary, each has the volume of its voxels."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
@@ -11,14 +12,14 @@ from assets.importers.label_volume import LabelVolume
 from assets.labels import load_labels
 from assets.lumen.distension import Lumen
 from assets.lumen.grid import Grid
-from assets.lumen.surface import closed_surface, offset_to_volume
-from assets.mesh import Mesh
 from assets.mesh_check import check_mesh
+from assets.mesh_quality import mesh_quality
 from assets.patient import Organ
+from assets.surface_nets.mesh_labels import LabelMesh, mesh_labels
 from assets.transforms import apply
 
-FINEST = 1.5e-3
-"""Voxels smaller than this are merged before meshing [m]; the surfaces are coarser anyway."""
+_BATCH = 1 << 20
+"""Voxels that are looked up at a time, to spare memory."""
 
 
 @dataclass(frozen=True)
@@ -58,67 +59,69 @@ def organ_surfaces(
         The organs in the order of the table, and the voxels that gave way, by name.
     """
     table = load_labels()
-    ids: dict[str, list[int]] = {}
-    for label, name in volume.names.items():
-        if name in table and name not in without:
-            ids.setdefault(name, []).append(label)
-    boxes = ndimage.find_objects(volume.data.astype(np.int32))
-    organs: list[Organ] = []
+    present = set(volume.names.values()) - without
+    names = [name for name in table if name in present]
     displaced: dict[str, int] = {}
-    for name in (name for name in table if name in ids):
-        mask, T_world_crop = _crop(volume, [boxes[label - 1] for label in ids[name]], ids[name])
+    found: dict[str, Organ] = {}
+    for layer in _by_name(volume, names):
         if occupied is not None:
-            voxels = np.argwhere(mask)
-            gone = voxels[occupied.holds(apply(T_world_crop, voxels.astype(np.float64)))]
-            mask[tuple(gone.T)] = False
-            if len(gone):
-                displaced[name] = len(gone)
-        if not mask.any():
-            continue
-        surface = _surface(mask, T_world_crop, edge)
-        attributes = {"voxels": int(mask.sum()), "volume_ml": round(check_mesh(surface).volume * 1e6, 4)}
-        organs.append(Organ(name, name, "solid", table[name].material, surface, attributes))
-    return tuple(organs), displaced
+            gone = _give_way(layer, volume.T_world_index, occupied)
+            displaced |= {names[label - 1]: count for label, count in gone.items()}
+        for label, mesh in mesh_labels(layer, volume.T_world_index, edge=edge).items():
+            name = names[label - 1]
+            shared = [names[other - 1] for other in mesh.neighbours]
+            found[name] = Organ(name, name, "solid", table[name].material, mesh.surface, _attributes(mesh, shared))
+    return tuple(found[name] for name in names if name in found), displaced
 
 
-def _crop(
-    volume: LabelVolume, boxes: list[tuple[slice, slice, slice]], ids: list[int]
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Cut an organ out, with empty voxels around it."""
-    low = np.min([[part.start for part in box] for box in boxes], axis=0)
-    high = np.max([[part.stop for part in box] for box in boxes], axis=0)
-    inner = volume.data[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    pad = 3
-    shift = np.eye(4)
-    shift[:3, 3] = low - pad
-    return np.pad(np.isin(inner, ids), pad), volume.T_world_index @ shift
+def _by_name(volume: LabelVolume, names: list[str]) -> list[NDArray[np.uint16]]:
+    """Return the layers with ids that count through the names from 1; what has none of these names becomes 0.
+
+    A structure that lies in several layers comes in the first of them.
+    """
+    number = {name: index for index, name in enumerate(names, start=1)}
+    lookup = np.zeros(max([*volume.names, 0]) + 1, np.uint16)
+    for label, name in volume.names.items():
+        lookup[label] = number.get(name, 0)
+    layers = [lookup[layer] for layer in volume.layers]
+    home: dict[int, int] = {}
+    for at, layer in enumerate(layers):
+        for label in np.flatnonzero(np.bincount(layer.ravel(), minlength=len(names) + 1)).tolist():
+            first = home.setdefault(label, at)
+            if label and first != at:
+                mask = layer == label
+                layers[first][mask & (layers[first] == 0)] = label
+                layer[mask] = 0
+    return layers
 
 
-def _surface(mask: NDArray[np.bool_], T_world_index: NDArray[np.float64], edge: float) -> Mesh:
-    volume = float(mask.sum()) * abs(float(np.linalg.det(T_world_index[:3, :3])))
-    voxel = np.linalg.norm(T_world_index[:3, :3], axis=0)
-    factor = np.maximum((FINEST / voxel + 1e-6).astype(int), 1)
-    if (factor > 1).any():
-        merged, T_merged = _merged(mask, T_world_index, factor)
-        if merged.any():
-            mask, T_world_index, voxel = merged, T_merged, voxel * factor
-    # Triangles for the area as the voxels' faces give it, which is about 1.5 times that of a smooth surface.
-    faces = sum(float(np.diff(mask, axis=a).sum()) * float(np.prod(np.delete(voxel, a))) for a in range(3))
-    triangles = max(int(faces / 1.5 / (edge**2 * np.sqrt(3) / 4)), 200)
-    surface = closed_surface(mask, T_world_index, smoothing=0.7, iterations=15, triangles=triangles)
-    return offset_to_volume(surface, volume)
+def _give_way(layer: NDArray[np.uint16], T_world_index: NDArray[np.float64], occupied: Occupied) -> dict[int, int]:
+    """Take the occupied voxels off the layer, and count them by label."""
+    voxels = np.argwhere(layer > 0)
+    gone: dict[int, int] = {}
+    for first in range(0, len(voxels), _BATCH):
+        part = voxels[first : first + _BATCH]
+        hit = part[occupied.holds(apply(T_world_index, part.astype(np.float64)))]
+        for label, count in enumerate(np.bincount(layer[tuple(hit.T)]).tolist()):
+            if count:
+                gone[label] = gone.get(label, 0) + count
+        layer[tuple(hit.T)] = 0
+    return gone
 
 
-def _merged(
-    mask: NDArray[np.bool_], T_world_index: NDArray[np.float64], factor: NDArray[np.int64]
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Merge blocks of voxels; a block is inside where at least half of it is."""
-    blocks = -(-np.array(mask.shape) // factor) + 2
-    padded = np.pad(
-        mask, [(f, int(n * f) - s - f) for s, f, n in zip(mask.shape, factor.tolist(), blocks, strict=True)]
-    )
-    a, b, c = blocks.tolist()
-    share = padded.reshape(a, factor[0], b, factor[1], c, factor[2]).mean(axis=(1, 3, 5))
-    T_index_block = np.diag([*factor.astype(float), 1.0])
-    T_index_block[:3, 3] = (factor - 1) / 2 - factor  # the first block is the padding's
-    return share >= 0.5, T_world_index @ T_index_block
+def _attributes(mesh: LabelMesh, shared: list[str]) -> dict[str, Any]:
+    """Return what the mesh was made of, and how good it is."""
+    report = check_mesh(mesh.surface)
+    return {
+        "voxels": mesh.voxels,
+        "volume_ml": round(report.volume * 1e6, 4),
+        "volume_error_percent": round((report.volume / mesh.volume - 1.0) * 100.0, 3) if mesh.volume else None,
+        "islands_dropped": mesh.islands.count,
+        "island_voxels": mesh.islands.voxels,
+        "triangles_wanted": mesh.wanted,
+        "bodies": report.body_count,
+        "genus": report.genus,
+        "area_cm2": round(report.area * 1e4, 2),
+        "shares_boundary_with": shared,
+        **mesh_quality(mesh.surface),
+    }

@@ -58,9 +58,10 @@ def bench(options: BenchOptions) -> list[Figure]:
 def _anatomy(options: BenchOptions) -> list[Figure]:
     from assets.bronchi.statistics import spread as spread_bronchi
     from assets.colon.statistics import spread
+    from scenarios.bench.volumes import bench_volumes
 
     seeds = range(options.seed, options.seed + options.patients)
-    return [Figure(**one) for one in spread(seeds) + spread_bronchi(seeds)]
+    return [Figure(**one) for one in spread(seeds) + spread_bronchi(seeds)] + list(bench_volumes())
 
 
 def _physics(options: BenchOptions) -> list[Figure]:

@@ -163,9 +163,40 @@ def test_an_empty_mask_is_refused(tmp_path):
         import_label_map(save(tmp_path / "empty.nii.gz", np.zeros((8, 8, 8), np.uint8)), scheme=V2)
 
 
-def test_a_map_without_colon_is_refused(tmp_path):
-    with pytest.raises(InputError, match="expected voxels of colon, found liver"):
-        import_label_map(save(tmp_path / "liver.nii.gz", blob()), scheme=V2)
+def test_a_map_without_colon_gives_the_organs_that_are_there(tmp_path):
+    patient = import_label_map(save(tmp_path / "liver.nii.gz", blob()), scheme=V2)
+    assert [organ.name for organ in patient.organs] == ["liver"]
+    assert (patient.centrelines, patient.orifices, patient.landmarks) == ((), (), {})
+
+
+def test_landmarks_without_a_colon_are_refused(tmp_path):
+    (tmp_path / "marks.csv").write_text("name,x,y,z\nanus,1,2,3\n")
+    with pytest.raises(InputError, match="expected a colon for the landmarks"):
+        import_label_map(save(tmp_path / "liver.nii.gz", blob()), scheme=V2, landmarks=tmp_path / "marks.csv")
+
+
+def test_what_is_not_known_is_left_out_and_told(tmp_path):
+    data = blob()
+    data[0, 0, :3] = 9
+    said: list[str] = []
+    path = save(tmp_path / "named.nii.gz", data, names=xml(**{"Liver": 5, "left sock": 9}))
+    patient = import_label_map(path, report=said.append)
+    assert [organ.name for organ in patient.organs] == ["liver"]
+    assert patient.provenance["left_out_voxels"] == {"left sock": 3}
+    assert any("left sock" in line for line in said)
+
+
+def test_nothing_known_is_refused(tmp_path):
+    with pytest.raises(InputError, match="none of them known"):
+        import_label_map(save(tmp_path / "odd.nii.gz", blob(), names=xml(sock=5)))
+
+
+def test_overlapping_files_of_a_folder_keep_all_their_voxels(tmp_path):
+    save(tmp_path / "liver.nii.gz", blob())
+    save(tmp_path / "tumour.nii.gz", np.where(np.roll(blob(), 2, axis=0) > 0, 1, 0).astype(np.uint8))
+    volume = read_label_volume(tmp_path)
+    assert (len(volume.layers), sorted(volume.voxels.values())) == (2, [64, 64])
+    assert volume.mask("liver").sum() == volume.mask("tumour").sum() == 64
 
 
 def test_a_folder_of_classes(tmp_path):

@@ -1,0 +1,105 @@
+"""What a source is, and which importer makes a patient of it; a new kind of source is one row here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from assets.errors import InputError
+from assets.importers.bare_ct import import_ct
+from assets.importers.label_map import ImportOptions, import_labels
+from assets.importers.label_volume import label_volume
+from assets.importers.volume import Content, Volume
+from assets.importers.volume_file import FORMATS, read_volume, volume_format
+from assets.patient import Patient
+
+MOST_LABELS = 1024
+"""A volume without names, and with more different numbers than this, is no label map."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user says about a source; an importer takes of it what concerns it."""
+
+    scheme: str | Path | None = None
+    """What the ids of a label map mean."""
+    landmarks: Path | None = None
+    """File of points that the colon visits."""
+    content: Literal["auto", "labels", "ct"] = "auto"
+    """What the voxels of a volume are; auto: as the file or its numbers say."""
+    options: ImportOptions = field(default_factory=ImportOptions)
+    """How organs are made."""
+
+
+@dataclass(frozen=True)
+class SourceKind:
+    """One kind of source."""
+
+    name: str
+    """For people, with its extensions."""
+    matches: Callable[[Path], bool]
+    make: Callable[[Path, Request, Callable[[str], None]], Patient]
+
+
+def import_source(path: Path, request: Request | None = None, report: Callable[[str], None] | None = None) -> Patient:
+    """Make a patient of whatever a path holds.
+
+    Args:
+        path: A file or a folder.
+        request: What is known about it.
+        report: Called with what is being done.
+
+    Raises:
+        InputError: It is of no known kind, or cannot be used.
+    """
+    if not path.exists():
+        raise InputError(f"expected a file or folder to import, found nothing at {path}")
+    kind = next((one for one in KINDS if one.matches(path)), None)
+    if kind is None:
+        hint = "; it may be a table of names: give the volume, and this with --scheme" if _is_table(path) else ""
+        raise InputError(f"expected {'; '.join(one.name for one in KINDS)}, found something else at {path}{hint}")
+    return kind.make(path, request or Request(), report or (lambda _: None))
+
+
+def _is_volume(path: Path) -> bool:
+    return volume_format(path) is not None
+
+
+def _is_table(path: Path) -> bool:
+    return path.suffix.lower() in (".ctbl", ".csv", ".json")
+
+
+def _import_volume(path: Path, request: Request, report: Callable[[str], None]) -> Patient:
+    report(f"reading {path.name}")
+    volume = read_volume(path)
+    options = request.options
+    if content_of(volume, request) == "labels":
+        labels = label_volume(replace(volume, content="labels"), path, scheme=request.scheme)
+        return import_labels(labels, path, landmarks=request.landmarks, options=options, report=report)
+    if request.scheme is not None or request.landmarks is not None:
+        raise InputError(f"expected a label map for a scheme or landmarks, found a CT in {path}")
+    return import_ct(volume, path, organ_edge_mm=options.organ_edge_mm, licence=options.licence, report=report)
+
+
+def content_of(volume: Volume, request: Request) -> Content:
+    """Tell labels from a CT: by what the user or the file says, else by the numbers."""
+    if request.content != "auto":
+        return request.content
+    if volume.content is not None:
+        return volume.content
+    if request.scheme is not None:
+        return "labels"
+    voxels = volume.layers[0]
+    if voxels.dtype.kind == "f" and not np.array_equal(voxels, np.rint(voxels)):
+        return "ct"
+    low, high = float(voxels.min()), float(voxels.max())
+    if low < 0 or high > np.iinfo(np.uint16).max:
+        return "ct"
+    different = np.count_nonzero(np.bincount(np.ascontiguousarray(voxels, np.uint16).ravel()))
+    return "labels" if different <= MOST_LABELS else "ct"
+
+
+KINDS = (SourceKind("; ".join(one.name for one in FORMATS), _is_volume, _import_volume),)
+"""In the order in which they are tried."""
