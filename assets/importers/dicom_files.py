@@ -162,7 +162,7 @@ def _check_deflated(data: bytes, path: Path) -> None:
     unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
     rest, total = data[144 + length :], 0
     while rest and not unpacker.eof:
-        total += len(unpacker.decompress(rest, 1 << 24))
+        total += len(unpacker.decompress(rest, 1 << 20))
         rest = unpacker.unconsumed_tail
         if total > LARGEST_INFLATED:
             raise InputError(f"expected at most {LARGEST_INFLATED} bytes after inflating, found more in {path}")
