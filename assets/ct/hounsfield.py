@@ -16,6 +16,9 @@ COARSEST = 12e-3
 FINEST = 1.5e-3
 """Voxels smaller than this are averaged [m]."""
 
+MOST_LABELS = 300
+"""A volume without names, and with more different numbers than this, is no label map."""
+
 PADDING = -1100.0
 """Scanners fill what they have not measured with numbers below that of air [HU]."""
 
@@ -74,7 +77,7 @@ def _check_range(raw: NDArray[np.generic], where: Path) -> None:
     if low >= 0:
         kind = (
             "a label map (give --content labels)"
-            if len(values) <= 300
+            if len(values) <= MOST_LABELS
             else "a CT without its offset of -1024, or no CT"
         )
         raise InputError(

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from assets.ct.hounsfield import MOST_LABELS
 from assets.errors import InputError
 from assets.importers.bare_ct import import_ct
 from assets.importers.label_map import ImportOptions, import_labels
@@ -14,9 +15,6 @@ from assets.importers.label_volume import label_volume
 from assets.importers.volume import Content, Volume
 from assets.importers.volume_file import FORMATS, read_volume, volume_format
 from assets.patient import Patient
-
-MOST_LABELS = 1024
-"""A volume without names, and with more different numbers than this, is no label map."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,10 @@ MOST_FILES = 20_000
 """Most files of a folder that are looked at."""
 
 LARGEST_FILE = 1 << 31
-"""Most bytes of one file, also after inflating a deflated data set."""
+"""Most bytes of one file."""
+
+LARGEST_INFLATED = 1 << 29
+"""Most bytes of a data set that comes deflated."""
 
 READ_ERRORS = (
     OSError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError, NotImplementedError, RuntimeError,
@@ -52,10 +55,17 @@ def read_dicom(path: Path) -> Volume:
     Raises:
         InputError: The files are damaged, several series, no volume, or pydicom is not installed.
     """
+    pydicom()
+    try:
+        return _read(path)
+    except READ_ERRORS as error:  # pydicom parses most of a data set when it is asked for it
+        raise InputError(f"expected a DICOM file, found it damaged ({one_line(error)}): {path}") from None
+
+
+def _read(path: Path) -> Volume:
     from assets.importers.dicom_seg import read_segmentation
     from assets.importers.dicom_series import read_enhanced, read_series
 
-    pydicom()
     wanted: str | None = None
     if not path.is_dir():
         header = read_dataset(path, pixels=False)
@@ -152,10 +162,10 @@ def _check_deflated(data: bytes, path: Path) -> None:
     unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
     rest, total = data[144 + length :], 0
     while rest and not unpacker.eof:
-        total += len(unpacker.decompress(rest, 1 << 24))
+        total += len(unpacker.decompress(rest, 1 << 20))
         rest = unpacker.unconsumed_tail
-        if total > min(LARGEST_FILE, 1 << 29):
-            raise InputError(f"expected at most {1 << 29} bytes after inflating, found more in {path}")
+        if total > LARGEST_INFLATED:
+            raise InputError(f"expected at most {LARGEST_INFLATED} bytes after inflating, found more in {path}")
 
 
 def text(dataset: Any, name: str) -> str:

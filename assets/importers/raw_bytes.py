@@ -99,16 +99,16 @@ def read_block(path: Path, offset: int, expected: int, packing: Packing) -> byte
         unpacker = _unpacker(packing)
         with path.open("rb") as file:
             file.seek(offset)
-            while len(result) < expected:
-                chunk = file.read(min(_CHUNK, expected - len(result)) if packing == "raw" else _CHUNK)
+            # A packed block goes on to its own end, which says that it is whole; one byte too many ends it too.
+            while len(result) <= expected and not (unpacker is None and len(result) == expected):
+                chunk = file.read(min(_CHUNK, expected - len(result)) if unpacker is None else _CHUNK)
                 if not chunk:
                     break
-                if unpacker is None:
-                    result += chunk
-                else:
-                    result += _inflate(unpacker, chunk, expected + 1 - len(result))
-                    if unpacker.eof:
-                        break
+                result += chunk if unpacker is None else unpacker.decompress(chunk, expected + 1 - len(result))
+                if unpacker is not None and unpacker.eof:
+                    break
+        if unpacker is not None and not unpacker.eof and len(result) <= expected:
+            raise InputError(f"expected {packing} data to the end of its stream, found it cut off in {path}")
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise InputError(f"expected {packing} data of {expected} bytes, found {one_line(error)} in {path}") from None
     if len(result) != expected:
@@ -123,13 +123,6 @@ def _unpacker(packing: Packing) -> "zlib._Decompress | bz2.BZ2Decompressor | Non
     if packing == "bzip2":
         return bz2.BZ2Decompressor()
     return zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib, as the data say
-
-
-def _inflate(unpacker: "zlib._Decompress | bz2.BZ2Decompressor", chunk: bytes, most: int) -> bytes:
-    """Unpack a chunk to at most this many bytes; there are none beyond what is expected, plus one that tells it."""
-    if isinstance(unpacker, bz2.BZ2Decompressor):
-        return unpacker.decompress(chunk, most)
-    return unpacker.decompress(chunk, most)
 
 
 def beside(path: Path, name: str, what: str) -> Path:

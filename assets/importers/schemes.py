@@ -182,7 +182,7 @@ def resolve_names(
                 f"expected the header's names, such as {own[label]} for id {label}, found {given.get(label, 'none')} "
                 f"in the scheme {scheme} ({len(clashes)} of {len(ids)} ids differ) for {place}"
             )
-    table, origin = ({**own, **given}, "header") if own else (given, str(scheme))
+    table, origin = ({**own, **given}, "header") if own else (given, Path(str(scheme)).name)
     unnamed = [label for label in ids.tolist() if label not in table]
     # A known scheme has a name for every id; a table of somebody may leave some out, but not most of them.
     if unnamed and (origin in get_args(KnownScheme) or 2 * len(unnamed) > len(ids)):
