@@ -11,7 +11,8 @@ from assets.mending.bodies import edges_of
 MAX_BEND = 0.1
 """A hole is planar if its rim keeps within this share of its diameter from a plane."""
 
-_MOST_CORNERS = 4096
+_MOST_CORNERS = 512
+"""Of a rim that is not seen whole from its middle: the time grows with the third power."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,9 @@ def find_holes(
         return (), int(where[counts > 1][0])
     after = dict(zip(end.tolist(), start.tolist(), strict=True))
     holes = []
-    while after:
-        first = min(after)
+    for first in sorted(after):
+        if first not in after:
+            continue
         rim, at = [first], after.pop(first)
         while at != first:
             rim.append(at)

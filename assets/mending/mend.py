@@ -21,6 +21,10 @@ LEAST_BODY_SHARE = 0.05
 """Bodies with less than this share of the largest one's area are dropped: about 1 % of its volume in a like shape."""
 
 
+MOST_BODIES, MOST_HOLES = 64, 256
+"""Surfaces of more, such as fragments that hang together nowhere, are refused before each is looked at."""
+
+
 @dataclass(frozen=True)
 class MendRules:
     """What may be done."""
@@ -90,6 +94,8 @@ def mend(
     size = np.bincount(body, weights=areas(points, triangles))
     keep = np.flatnonzero(size >= rules.body_share * size.max())
     figures["small_bodies_dropped"] = len(size) - len(keep)
+    if len(keep) > MOST_BODIES:
+        raise InputError(f"expected at most {MOST_BODIES} bodies of like size, found {len(keep)} in {where}")
     figures["triangles_turned"] = int(turned[np.isin(body, keep)].sum())
     twisted = one_sided & np.isin(body, keep)
     if twisted.any():
@@ -136,6 +142,8 @@ def _closed(
         raise InputError(
             f"expected holes apart from each other, found two that touch at {place(points[touching])} in {where}"
         )
+    if len(holes) > MOST_HOLES:
+        raise InputError(f"expected at most {MOST_HOLES} holes, found {len(holes)} in {where}")
     total = float(areas(points, triangles).sum())
     for hole in holes:
         rim = {tuple(sorted(pair)) for pair in zip(hole.rim.tolist(), np.roll(hole.rim, -1).tolist(), strict=True)}

@@ -11,6 +11,8 @@ MAX_MOVE = 1e-4
 """How far a vertex may move when a needle is closed [m]."""
 
 _MOST_SLIVERS = 4096
+_MOST_NEIGHBOURS = 256
+"""Triangles about a corner of a sliver that is mended; files that are made to take long have more."""
 _PASSES = 12
 
 Points = Float64[np.ndarray, "v 3"]
@@ -83,6 +85,8 @@ def _pass(vertices: NDArray[np.float64], triangles: NDArray[np.int64], bad: NDAr
     drop: set[int] = set()
     for index in bad.tolist():
         corners = triangles[index].tolist()
+        if any(ends[corner + 1] - ends[corner] > _MOST_NEIGHBOURS for corner in corners):
+            continue
         near = {face for corner in corners for face in around(corner)}
         ring = {corner for face in near for corner in triangles[face].tolist()}
         if ring & touched:

@@ -221,6 +221,38 @@ def test_flat_and_empty_surfaces_are_refused():
         mend(np.zeros((3, 3)), np.array([[0, 1, 2]]), "here")
 
 
+def test_surfaces_that_would_take_for_ever_are_refused():
+    fragments = np.arange(30_000).reshape(-1, 3)
+    places = np.random.default_rng(0).uniform(-0.1, 0.1, (30_000, 3))
+    with pytest.raises(InputError, match=r"expected at most 64 bodies of like size, found \d{4}"):
+        mend(places, fragments, "here")
+    fine = trimesh.creation.icosphere(5, 0.05)
+    points, faces = np.asarray(fine.vertices, np.float64), np.asarray(fine.faces, np.int64)
+    taken, gone = np.zeros(len(points), bool), np.zeros(len(faces), bool)
+    for index, face in enumerate(faces):  # every hole apart from the others
+        if not taken[face].any():
+            gone[index] = True
+            taken[faces[(faces[:, :, None] == face).any(axis=(1, 2))]] = True
+        if gone.sum() == 300:
+            break
+    with pytest.raises(InputError, match="expected at most 256 holes, found 300"):
+        mend(points, faces[~gone], "here")
+    # slivers about one corner of thousands of triangles
+    count = 2000
+    turn = np.linspace(0, 2 * np.pi, count, endpoint=False)
+    ring = np.stack([1e-10 * np.cos(turn), 1e-10 * np.sin(turn), np.zeros(count)], axis=1)
+    points = np.concatenate([ring, [[0, 0, 0.05], [0, 0, -0.05]]])
+    step = np.roll(np.arange(count), -1)
+    faces = np.concatenate(
+        [
+            np.stack([np.arange(count), step, np.full(count, count)], axis=1),
+            np.stack([step, np.arange(count), np.full(count, count + 1)], axis=1),
+        ]
+    )
+    with pytest.raises(InputError, match="here"):
+        mend(points, faces, "here")
+
+
 def closed_tube(radius, length=0.3):
     """A round blind tube along z."""
     shape = trimesh.creation.capsule(length, radius, count=[48, 48])
