@@ -97,7 +97,7 @@ def inside(template: Template, place: Array) -> NDArray[np.bool_]:
     turn = template.rotation.T.astype(np.float32)
     centred = place - template.centre.astype(np.float32)[:, None, None, None]
     own = np.tensordot(turn, centred, axes=1) / template.size.astype(np.float32)[:, None, None, None]
-    value = SHAPES[template.shape](own)
+    value = SHAPES[template.shape](np.asarray(own, dtype=np.float32))
     if template.depth:
         waves = smooth_field(template.lumps, (value.shape[0], value.shape[1], value.shape[2]))
         value = value * (1 + np.float32(template.depth) * np.clip(2 * waves, -2, 2))
