@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import warp as wp
 from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 
@@ -85,6 +86,11 @@ class SoftBody:
         return np.array(self._solver.x.pull(), dtype=np.float64)
 
     @property
+    def device_positions(self) -> wp.array:
+        """Nodes [m] on the device; read only."""
+        return self._solver.x.device
+
+    @property
     def velocities(self) -> NDArray[np.float64]:
         """Of the nodes [m/s], shape (n, 3); a copy."""
         return np.array(self._solver.velocity.pull(), dtype=np.float64)
@@ -96,12 +102,13 @@ class SoftBody:
             array.host[...] = 0.0 if values is None else self._rows(values, len(self.mesh.nodes))
             array.push()
 
-    def fix(self, nodes: ArrayLike) -> None:
-        """Hold nodes where they are, until `move` or `free`."""
+    def fix(self, nodes: ArrayLike, axes: Sequence[int] = (0, 1, 2)) -> None:
+        """Hold nodes where they are, until `move` or `free`; along some axes only, for a plane to slide in."""
         index = self._nodes(nodes)
         solver = self._solver
-        solver.target.host[index] = solver.x.pull()[index]
-        solver.free.host[index] = 0.0
+        place = np.ix_(index, np.asarray(axes))
+        solver.target.host[place] = solver.x.pull()[place]
+        solver.free.host[place] = 0.0
         solver.target.push()
         solver.free.push()
 
@@ -113,8 +120,9 @@ class SoftBody:
     def move(self, nodes: ArrayLike, positions: Float[np.ndarray, "k 3"]) -> None:
         """Tell fixed nodes where to be at the end of the next step [m]; they go there in a straight line."""
         index = self._nodes(nodes)
-        if self._solver.free.host[index].any():
-            raise InputError(f"{self.name}: expected nodes that are fixed, found node {index[0]} or another free")
+        loose = self._solver.free.host[index].all(axis=1)
+        if loose.any():
+            raise InputError(f"{self.name}: expected fixed nodes, found node {index[loose][0]} free")
         self._solver.target.host[index] = self._rows(positions, len(index))
 
     def load(self, nodes: ArrayLike, forces: Float[np.ndarray, "k 3"]) -> None:
@@ -231,9 +239,8 @@ class SoftBody:
         return self._advance(0.0, 1)
 
     def reactions(self) -> NDArray[np.float64]:
-        """Return the force that holds each fixed node in place [N], shape (n, 3); 0 for free ones."""
-        gradient = np.asarray(self._solver.gradient.numpy(), np.float64)
-        return gradient * (1 - self._solver.free.host[:, None])
+        """Return the force that holds each fixed node in place [N], shape (n, 3); 0 where it is free."""
+        return np.asarray(self._solver.gradient.numpy() * (1 - self._solver.free.host), np.float64)
 
     def energy(self) -> Energy:
         """Return the energy now."""

@@ -20,7 +20,7 @@ from sim.soft.precision import HOST, Mat33, Real, Vec3
 
 @wp.struct
 class System:
-    """The matrix in compressed rows, as in `sim.soft.pattern`; `free` is 0 for nodes that do not move."""
+    """The matrix in compressed rows, as in `sim.soft.pattern`; `free` is 0 for components of nodes that do not move."""
 
     start: wp.array[wp.int32]
     column: wp.array[wp.int32]
@@ -32,7 +32,7 @@ class System:
     bt_start: wp.array[wp.int32]
     bt_entry: wp.array[wp.int32]
     bt_row: wp.array[wp.int32]
-    free: wp.array[Real]
+    free: wp.array[Vec3]
     inverse: wp.array[Mat33]
 
 
@@ -59,13 +59,13 @@ def dilatation_row(system: System, vector: wp.array[Vec3], d: wp.int32) -> Real:
 
 @wp.func
 def stiffness_row(system: System, vector: wp.array[Vec3], dilatation: wp.array[Real], i: wp.int32) -> Vec3:
-    """Return row i of K times a vector plus row i of B^T times its dilatation; zero where the node is held."""
+    """Return row i of K times a vector plus row i of B^T times its dilatation; zero where it is held."""
     total = Vec3()
     for k in range(system.start[i], system.start[i + 1]):
         total += system.blocks[k] * vector[system.column[k]]
     for k in range(system.bt_start[i], system.bt_start[i + 1]):
         total += dilatation[system.bt_row[k]] * system.b[system.bt_entry[k]]
-    return system.free[i] * total
+    return wp.cw_mul(system.free[i], total)
 
 
 @wp.kernel(enable_backward=False)
@@ -96,8 +96,8 @@ def solve_serially(
     rz = Real(0.0)
     rr = Real(0.0)
     for i in range(count):
-        r = -system.free[i] * gradient[i]
-        z = system.inverse[i] * r
+        r = -wp.cw_mul(system.free[i], gradient[i])
+        z = wp.cw_mul(system.free[i], system.inverse[i] * r)
         work.solution[i] = Vec3()
         work.residual[i] = r
         work.direction[i] = z
@@ -121,7 +121,7 @@ def solve_serially(
         for i in range(count):
             work.solution[i] += step * work.direction[i]
             r = work.residual[i] - step * work.product[i]
-            z = system.inverse[i] * r
+            z = wp.cw_mul(system.free[i], system.inverse[i] * r)
             work.residual[i] = r
             work.scaled[i] = z
             rz += wp.dot(r, z)
@@ -146,8 +146,8 @@ def begin(
 ) -> None:
     """Start from zero; row 0 of `sums` gets r.z and r.r in its last two columns."""
     i = wp.tid()
-    r = -system.free[i] * gradient[i]
-    z = system.inverse[i] * r
+    r = -wp.cw_mul(system.free[i], gradient[i])
+    z = wp.cw_mul(system.free[i], system.inverse[i] * r)
     work.solution[i] = Vec3()
     work.residual[i] = r
     work.direction[i] = z
@@ -187,7 +187,7 @@ def advance(
         step = sums[iteration, 1] / sums[iteration, 0]
         work.solution[i] += step * work.direction[i]
         r = work.residual[i] - step * work.product[i]
-        z = system.inverse[i] * r
+        z = wp.cw_mul(system.free[i], system.inverse[i] * r)
         work.residual[i] = r
         work.scaled[i] = z
         wp.atomic_add(sums, iteration + 1, 1, wp.dot(r, z))
@@ -233,7 +233,7 @@ class ConjugateGradient:
             setattr(self.system, name, wp.array(getattr(pattern, name), dtype=wp.int32, device=device))
         self.system.blocks = wp.zeros(len(pattern.column), dtype=Mat33, device=device)
         self.system.b = wp.zeros(len(pattern.b_column), dtype=Vec3, device=device)
-        self.system.free = wp.ones(nodes, dtype=Real, device=device)
+        self.system.free = wp.zeros(nodes, dtype=Vec3, device=device)
         self.system.inverse = wp.zeros(nodes, dtype=Mat33, device=device)
         self.work = Work()
         for name in ("solution", "residual", "scaled", "direction", "product"):

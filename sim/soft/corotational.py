@@ -11,8 +11,9 @@ that it is never indefinite. The lambda term acts on the mean of a domain, see `
 
 import warp as wp
 
+from sim.soft.inversion_guard import guard_energy, guard_pressure, guard_stiffness
 from sim.soft.precision import Mat33, Real, Vec3
-from sim.soft.rotation import rotation
+from sim.soft.rotation import cofactor, rotation
 
 
 @wp.func
@@ -65,13 +66,15 @@ def strain(
     f = deformation(x, tets, rest_inverse, e)
     r = rotation(f)
     direction[e] = r
-    jacobian[e] = wp.determinant(f)
+    j = wp.determinant(f)
+    jacobian[e] = j
     difference = f - r
     quarter = wp.ddot(r, f) * volume[e] * Real(0.25)
     for i in range(4):
         d = domain[e, i]
         wp.atomic_add(dilatation, d, quarter / domain_volume[d])
-    wp.atomic_add(energy, 0, volume[e] * shear[e] * wp.ddot(difference, difference))
+    density = shear[e] * wp.ddot(difference, difference) + guard_energy(j, shear[e])
+    wp.atomic_add(energy, 0, volume[e] * density)
 
 
 @wp.kernel(enable_backward=False)
@@ -106,13 +109,16 @@ def stress(
     p = Real(0.25) * (
         pressure[domain[e, 0]] + pressure[domain[e, 1]] + pressure[domain[e, 2]] + pressure[domain[e, 3]]
     )
-    piola = volume[e] * (Real(2.0) * shear[e] * (f - r) + p * r)
+    guard = guard_pressure(wp.determinant(f), shear[e])
+    piola = volume[e] * (Real(2.0) * shear[e] * (f - r) + p * r + guard * cofactor(f))
     for i in range(4):
         wp.atomic_add(gradient, tets[e, i], piola * shape_gradient(inverse, i))
 
 
 @wp.kernel(enable_backward=False)
 def stiffness(
+    x: wp.array[Vec3],
+    tets: wp.array2d[wp.int32],
     rest_inverse: wp.array[Mat33],
     volume: wp.array[Real],
     shear: wp.array[Real],
@@ -120,9 +126,11 @@ def stiffness(
     element_blocks: wp.array2d[wp.int32],
     blocks: wp.array[Mat33],
 ) -> None:
-    """Add the stiffness against shear: 2 mu |sym(R^T dF)|^2 a volume.
+    """Add the stiffness against shear: 2 mu |sym(R^T dF)|^2 a volume; and that of the guard.
 
     Args:
+        x: Nodes [m].
+        tets: Corners of the elements.
         rest_inverse: Inverse of the edges at rest [1/m].
         volume: Of the elements at rest [m^3].
         shear: Modulus mu of the elements [Pa].
@@ -135,12 +143,17 @@ def stiffness(
     r = direction[e]
     scale = volume[e] * shear[e]
     one = wp.identity(n=3, dtype=Real)
+    f = deformation(x, tets, rest_inverse, e)
+    guard = volume[e] * guard_stiffness(wp.determinant(f), shear[e])
+    co = cofactor(f)
     for i in range(4):
         a = shape_gradient(inverse, i)
         turned_a = r * a
         for j in range(4):
             b = shape_gradient(inverse, j)
             block = scale * (wp.dot(a, b) * one + wp.outer(r * b, turned_a))
+            if guard > Real(0.0):
+                block += guard * wp.outer(co * a, co * b)
             wp.atomic_add(blocks, element_blocks[e, 4 * i + j], block)
 
 

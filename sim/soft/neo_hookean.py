@@ -18,6 +18,7 @@ are known (Smith, de Goes and Kim, Analytic Eigensystems for Isotropic Distortio
 import warp as wp
 
 from sim.soft.corotational import deformation, shape_gradient
+from sim.soft.inversion_guard import guard_energy, guard_pressure, guard_stiffness
 from sim.soft.precision import Mat33, Real, Vec3
 from sim.soft.rotation import cofactor, eigenvectors, rotation
 
@@ -68,7 +69,7 @@ def strain(
     square = wp.ddot(f, f)
     density = square - Real(3.0) - wp.log((square + Real(1.0)) / Real(4.0))
     density += BULK * ((j - BULK_REST) * (j - BULK_REST) - (Real(1.0) - BULK_REST) * (Real(1.0) - BULK_REST))
-    wp.atomic_add(energy, 0, Real(0.5) * volume[e] * shear[e] * density)
+    wp.atomic_add(energy, 0, volume[e] * (Real(0.5) * shear[e] * density + guard_energy(j, shear[e])))
 
 
 @wp.kernel(enable_backward=False)
@@ -102,7 +103,8 @@ def stress(
     p = Real(0.25) * (
         pressure[domain[e, 0]] + pressure[domain[e, 1]] + pressure[domain[e, 2]] + pressure[domain[e, 3]]
     )
-    p += BULK * shear[e] * (wp.determinant(f) - BULK_REST)
+    j = wp.determinant(f)
+    p += BULK * shear[e] * (j - BULK_REST) + guard_pressure(j, shear[e])
     stiff = shear[e] * (Real(1.0) - Real(1.0) / (wp.ddot(f, f) + Real(1.0)))
     piola = volume[e] * (stiff * f + p * direction[e])
     for i in range(4):
@@ -163,22 +165,23 @@ def stiffness(
     stiff = shear[e] * (Real(1.0) - Real(1.0) / above)
     curve = Real(2.0) * shear[e] / (above * above)
     areas = Vec3(s[1] * s[2], s[2] * s[0], s[0] * s[1])
-    p += BULK * shear[e] * (s[0] * areas[0] - BULK_REST)
+    j = s[0] * areas[0]
+    p += BULK * shear[e] * (j - BULK_REST) + guard_pressure(j, shear[e])
     scaling = curve * wp.outer(s, s) + stiff * wp.identity(n=3, dtype=Real)
-    scaling += BULK * shear[e] * wp.outer(areas, areas)
+    scaling += (BULK * shear[e] + guard_stiffness(j, shear[e])) * wp.outer(areas, areas)
     even = Mat33()
     odd = Mat33()
     for k in range(3):
         i = (k + 1) % 3
-        j = (k + 2) % 3
-        scaling[i, j] = scaling[i, j] + p * s[k]
-        scaling[j, i] = scaling[j, i] + p * s[k]
+        o = (k + 2) % 3
+        scaling[i, o] = scaling[i, o] + p * s[k]
+        scaling[o, i] = scaling[o, i] + p * s[k]
         twist = wp.max(stiff + p * s[k], zero)
         flip = wp.max(stiff - p * s[k], zero)
-        even[i, j] = Real(0.5) * (twist + flip)
-        even[j, i] = even[i, j]
-        odd[i, j] = Real(0.5) * (flip - twist)
-        odd[j, i] = odd[i, j]
+        even[i, o] = Real(0.5) * (twist + flip)
+        even[o, i] = even[i, o]
+        odd[i, o] = Real(0.5) * (flip - twist)
+        odd[o, i] = odd[i, o]
     scaling = positive_part(scaling)
     for corner in range(4):
         a = wp.transpose(right) * shape_gradient(inverse, corner)

@@ -94,7 +94,7 @@ class Newton:
         self.start = shared(mesh.nodes, Vec3)
         self.velocity = shared(np.zeros((count, 3)), Vec3)
         self.target = shared(mesh.nodes, Vec3)
-        self.free = shared(np.ones(count), Real)
+        self.free = shared(np.ones((count, 3)), Vec3)
         self.load = shared(np.zeros((count, 3)), Vec3)
         self.ground = shared(np.zeros(count), Real)
         self.ground_anchor = shared(mesh.nodes, Vec3)
@@ -186,7 +186,7 @@ class Newton:
             second = launch(neo_hookean.stiffness, elements, *element, pressure, blocks_of, system.blocks)
         else:
             second = launch(
-                corotational.stiffness, elements, rest_inverse, volume, modulus, direction, blocks_of, system.blocks
+                corotational.stiffness, elements, *element[:-1], direction, blocks_of, system.blocks
             )
         self._stiffness = [
             second,
@@ -228,7 +228,7 @@ class Newton:
         return float(self.sums.pull()[ENERGY])
 
     def predict(self) -> None:
-        """Begin a step from x and the velocity; nodes that are not free go to their targets."""
+        """Begin a step from x and the velocity; what is not free goes to its target."""
         self._predict.launch()
 
     def finish(self) -> None:

@@ -23,7 +23,7 @@ class Nodes:
     """Per node: mass [kg], state at the start of the step, loads, and two springs [N/m].
 
     `ground` is a spring without limit (a ligament, a foundation); `hold` is a grasper's, whose force never exceeds
-    `hold_limit` [N]. `free` is 0 for nodes whose place is prescribed.
+    `hold_limit` [N]. `free` is 0 for components whose place is prescribed, else 1.
     """
 
     mass: wp.array[Real]
@@ -35,7 +35,7 @@ class Nodes:
     hold: wp.array[Real]
     hold_limit: wp.array[Real]
     hold_anchor: wp.array[Vec3]
-    free: wp.array[Real]
+    free: wp.array[Vec3]
 
 
 @wp.kernel(enable_backward=False)
@@ -80,8 +80,9 @@ def add_forces(
     gradient[i] = total
     wp.atomic_add(sums, ENERGY, energy)
     inert = nodes.mass[i] * rate * nodes.velocity[i]
-    scale = wp.dot(elastic, elastic) + wp.dot(weight, weight) + wp.dot(inert, inert)
-    wp.atomic_add(sums, SCALE, nodes.free[i] * (scale + wp.dot(nodes.load[i], nodes.load[i])))
+    load = nodes.load[i]
+    scale = wp.cw_mul(elastic, elastic) + wp.cw_mul(weight, weight) + wp.cw_mul(inert, inert) + wp.cw_mul(load, load)
+    wp.atomic_add(sums, SCALE, wp.dot(nodes.free[i], scale))
 
 
 @wp.kernel(enable_backward=False)
@@ -106,9 +107,9 @@ def add_stiffness(
 
 @wp.kernel(enable_backward=False)
 def measure_residual(nodes: Nodes, gradient: wp.array[Vec3], sums: wp.array[Real]) -> None:
-    """Add the squared norm of the gradient of the nodes that may move [N^2]."""
+    """Add the squared norm of the gradient where nodes may move [N^2]."""
     i = wp.tid()
-    wp.atomic_add(sums, RESIDUAL, nodes.free[i] * wp.dot(gradient[i], gradient[i]))
+    wp.atomic_add(sums, RESIDUAL, wp.dot(nodes.free[i], wp.cw_mul(gradient[i], gradient[i])))
 
 
 @wp.kernel(enable_backward=False)
@@ -129,13 +130,13 @@ def measure_slope(gradient: wp.array[Vec3], towards: wp.array[Vec3], sums: wp.ar
 
 @wp.kernel(enable_backward=False)
 def predict(step: wp.array[Real], nodes: Nodes, target: wp.array[Vec3], x: wp.array[Vec3]) -> None:
-    """Begin a step: free nodes go on as they went, the others to where they are told."""
+    """Begin a step: what is free goes on as it went, the rest to where it is told."""
     i = wp.tid()
     nodes.start[i] = x[i]
-    if nodes.free[i] == Real(0.0):
-        x[i] = target[i]
-    elif step[RATE] > Real(0.0):
-        x[i] = x[i] + nodes.velocity[i] / step[RATE]
+    ahead = x[i]
+    if step[RATE] > Real(0.0):
+        ahead += nodes.velocity[i] / step[RATE]
+    x[i] = target[i] + wp.cw_mul(nodes.free[i], ahead - target[i])
 
 
 @wp.kernel(enable_backward=False)
