@@ -90,7 +90,8 @@ def solve_serially(
         work: `solution` is written.
         gradient: Minus the right-hand side [N].
         limits: Norm of the residual at which to stop [N], most iterations.
-        result: Iterations, norm of the residual at the start and at the end [N]; written.
+        result: Iterations, norm of the residual at the start and at the end [N], 1 where it stopped because the matrix
+            bends down along a direction; written.
     """
     count = gradient.shape[0]
     rz = Real(0.0)
@@ -104,6 +105,7 @@ def solve_serially(
         rz += wp.dot(r, z)
         rr += wp.dot(r, r)
     result[1] = wp.sqrt(rr)
+    result[3] = Real(0.0)
     iterations = wp.int32(0)
     enough = limits[0] * limits[0]
     while rr > enough and iterations < wp.int32(limits[1]):
@@ -114,6 +116,12 @@ def solve_serially(
             q = stiffness_row(system, work.direction, work.dilatation, i)
             work.product[i] = q
             pq += wp.dot(work.direction[i], q)
+        if pq <= Real(0.0) or rz <= Real(0.0):
+            if iterations == 0:
+                for i in range(count):
+                    work.solution[i] = work.direction[i]
+            result[3] = Real(1.0)
+            break
         step = rz / pq
         before = rz
         rz = Real(0.0)
@@ -242,7 +250,7 @@ class ConjugateGradient:
         self.gradient = wp.zeros(nodes, dtype=Vec3, device=device)
         """Minus the right-hand side [N]."""
         self._limits = wp.zeros(2, dtype=Real, device=device)
-        self._result = wp.zeros(3, dtype=Real, device=device)
+        self._result = wp.zeros(4, dtype=Real, device=device)
         self._sums = wp.zeros((1 if serial else most + 1, 3), dtype=Real, device=device)
         self._nodes, self._domains = nodes, domains
         self._invert = wp.launch(invert_diagonal, nodes, inputs=[self.system], device=device, record_cmd=True)
@@ -265,7 +273,7 @@ class ConjugateGradient:
         self._invert.launch()
         if self._serial:
             self._whole.launch()
-            iterations, first, last = self._result.numpy()
+            iterations, first, last, _ = self._result.numpy()
             return Solved(int(iterations), float(first), float(last))
         self._sums.zero_()
         same = [self.system, self.work, self._limits, self._sums]

@@ -44,8 +44,8 @@ class Capsule:
 class Tools:
     """Ends of the capsules before and after the step [m]; radius, 0 for none [m]; friction; what the tissue does back.
 
-    `wrench` is force [N] and moment about the first end [N m]; `depth` the deepest point [m]; `pressed` the normal
-    force at each point of the surface [N].
+    `wrench` is force [N] and moment about the first end [N m]; `depth` the deepest point [m]; `pressed` the force away
+    from the tool at each point of the surface in the step before [N].
     """
 
     first_before: wp.array[Vec3]
@@ -56,7 +56,7 @@ class Tools:
     friction: wp.array[Real]
     wrench: wp.array2d[Real]
     depth: wp.array[Real]
-    pressed: wp.array2d[Real]
+    pressed: wp.array2d[Vec3]
 
 
 @wp.struct
@@ -72,22 +72,22 @@ class Surface:
 
 @wp.struct
 class Touch:
-    """A point of the surface against one tool."""
+    """A point of the surface against one tool: depth [m], normal to the tissue, motion past the tool in this step [m]."""
 
     depth: Real
     normal: Vec3
-    slide: Vec3
+    moved: Vec3
 
 
 @wp.func
 def weight(point: wp.int32, corner: wp.int32) -> Real:
     """Return the share of a corner in an integration point."""
-    return wp.where(point == corner, Real(2.0 / 3.0), Real(1.0 / 6.0))
+    return wp.where(point == corner, Real(4.0), Real(1.0)) / Real(6.0)
 
 
 @wp.func
 def touch(tools: Tools, tool: wp.int32, position: Vec3, moved: Vec3) -> Touch:
-    """Return depth [m], normal from the tool to the tissue, and the slide past the tool in this step [m]."""
+    """Measure a point at `position` that moved by `moved` in this step [m]."""
     axis = tools.second[tool] - tools.first[tool]
     along = wp.clamp(
         wp.dot(position - tools.first[tool], axis) / wp.max(wp.dot(axis, axis), Real(1.0e-18)), Real(0.0), Real(1.0)
@@ -101,8 +101,7 @@ def touch(tools: Tools, tool: wp.int32, position: Vec3, moved: Vec3) -> Touch:
     carried = (Real(1.0) - along) * (tools.first[tool] - tools.first_before[tool]) + along * (
         tools.second[tool] - tools.second_before[tool]
     )
-    relative = moved - carried
-    result.slide = relative - wp.dot(relative, result.normal) * result.normal
+    result.moved = moved - carried
     return result
 
 
@@ -137,13 +136,16 @@ def add_forces(
                     before += weight(point, corner) * start[node]
                 found = touch(tools, tool, position, position - before)
                 if found.depth > Real(0.0):
-                    share = surface.area[t] * surface.stiffness * Real(1.0 / 3.0)
+                    share = surface.area[t] * surface.stiffness / Real(POINTS)
                     push = -share * found.depth * found.normal
                     energy = Real(0.5) * share * found.depth * found.depth
-                    held = tools.friction[tool] * tools.pressed[POINTS * t + point, tool]
+                    pressed = tools.pressed[POINTS * t + point, tool]
+                    held = tools.friction[tool] * wp.length(pressed)
                     if held > Real(0.0):
-                        length = wp.length(found.slide)
-                        push += held * friction_rate(length, surface.stick) * found.slide
+                        n = wp.normalize(pressed)
+                        slide = found.moved - wp.dot(found.moved, n) * n
+                        length = wp.length(slide)
+                        push += held * friction_rate(length, surface.stick) * slide
                         if length < surface.stick:
                             ratio = length / surface.stick
                             energy += held * length * ratio * (Real(1.0) - ratio / Real(3.0))
@@ -161,9 +163,14 @@ def add_forces(
 
 @wp.kernel(enable_backward=False)
 def add_stiffness(
-    surface: Surface, tools: Tools, start: wp.array[Vec3], x: wp.array[Vec3], blocks: wp.array[Mat33]
+    surface: Surface,
+    tools: Tools,
+    start: wp.array[Vec3],
+    x: wp.array[Vec3],
+    projected: wp.array[wp.int32],
+    blocks: wp.array[Mat33],
 ) -> None:
-    """Add the positive part of the second derivatives by the nodes [N/m]."""
+    """Add the second derivatives by the nodes [N/m]; without their negative part if `projected` is 1."""
     t = wp.tid()
     one = wp.identity(n=3, dtype=Real)
     for tool in range(tools.radius.shape[0]):
@@ -177,11 +184,23 @@ def add_stiffness(
                     before += weight(point, corner) * start[node]
                 found = touch(tools, tool, position, position - before)
                 if found.depth > Real(0.0):
-                    share = surface.area[t] * surface.stiffness * Real(1.0 / 3.0)
+                    share = surface.area[t] * surface.stiffness / Real(POINTS)
                     across = wp.outer(found.normal, found.normal)
-                    held = tools.friction[tool] * tools.pressed[POINTS * t + point, tool]
-                    rate = held * friction_rate(wp.length(found.slide), surface.stick)
-                    block = share * across + rate * (one - across)
+                    block = share * across
+                    if projected[0] == 0:  # the push turns as the tissue slides round the tool
+                        block -= share * found.depth / (tools.radius[tool] - found.depth) * (one - across)
+                    pressed = tools.pressed[POINTS * t + point, tool]
+                    held = tools.friction[tool] * wp.length(pressed)
+                    if held > Real(0.0):
+                        n = wp.normalize(pressed)
+                        slide = found.moved - wp.dot(found.moved, n) * n
+                        length = wp.length(slide)
+                        along = wp.normalize(slide)
+                        rate = friction_rate(length, surface.stick)
+                        easing = wp.min(length, surface.stick) / (surface.stick * surface.stick)
+                        if length > surface.stick:
+                            easing = rate
+                        block += held * (rate * (one - wp.outer(n, n)) - easing * wp.outer(along, along))
                     for i in range(3):
                         for j in range(3):
                             wp.atomic_add(
@@ -191,15 +210,16 @@ def add_stiffness(
 
 @wp.kernel(enable_backward=False)
 def note_pressed(surface: Surface, tools: Tools, x: wp.array[Vec3]) -> None:
-    """Write the normal force at each point [N], for the friction of the next step."""
+    """Write the force away from the tool at each point [N], for the friction of the next step."""
     t = wp.tid()
     for tool in range(tools.radius.shape[0]):
         for point in range(POINTS):
-            force = Real(0.0)
+            force = Vec3()
             if tools.radius[tool] > Real(0.0):
                 position = Vec3()
                 for corner in range(3):
                     position += weight(point, corner) * x[surface.triangles[t, corner]]
-                depth = touch(tools, tool, position, Vec3()).depth
-                force = wp.max(depth, Real(0.0)) * surface.area[t] * surface.stiffness * Real(1.0 / 3.0)
+                found = touch(tools, tool, position, Vec3())
+                share = surface.area[t] * surface.stiffness / Real(POINTS)
+                force = share * wp.max(found.depth, Real(0.0)) * found.normal
             tools.pressed[POINTS * t + point, tool] = force

@@ -11,26 +11,11 @@ that it is never indefinite. The lambda term acts on the mean of a domain, see `
 
 import warp as wp
 
+from sim.soft.element import deformation, domain_mean, shape_gradient
 from sim.soft.inversion_guard import guard_energy, guard_pressure, guard_stiffness
 from sim.soft.precision import Mat33, Real, Vec3
 from sim.soft.rotation import cofactor, rotation
-
-
-@wp.func
-def deformation(x: wp.array[Vec3], tets: wp.array2d[wp.int32], rest_inverse: wp.array[Mat33], e: wp.int32) -> Mat33:
-    """Return the deformation gradient F of an element."""
-    x0 = x[tets[e, 0]]
-    edges = wp.matrix_from_cols(x[tets[e, 1]] - x0, x[tets[e, 2]] - x0, x[tets[e, 3]] - x0)
-    return edges * rest_inverse[e]
-
-
-@wp.func
-def shape_gradient(rest_inverse: Mat33, corner: wp.int32) -> Vec3:
-    """Return the gradient of a corner's shape function at rest [1/m]."""
-    result = -(rest_inverse[0] + rest_inverse[1] + rest_inverse[2])
-    if corner > 0:
-        result = rest_inverse[corner - 1]
-    return result
+from sim.soft.singular_frame import add_blocks, singular_frame, volume_curvature
 
 
 @wp.kernel(enable_backward=False)
@@ -106,9 +91,7 @@ def stress(
     inverse = rest_inverse[e]
     f = deformation(x, tets, rest_inverse, e)
     r = direction[e]
-    p = Real(0.25) * (
-        pressure[domain[e, 0]] + pressure[domain[e, 1]] + pressure[domain[e, 2]] + pressure[domain[e, 3]]
-    )
+    p = domain_mean(pressure, domain, e)
     guard = guard_pressure(wp.determinant(f), shear[e])
     piola = volume[e] * (Real(2.0) * shear[e] * (f - r) + p * r + guard * cofactor(f))
     for i in range(4):
@@ -116,7 +99,7 @@ def stress(
 
 
 @wp.kernel(enable_backward=False)
-def stiffness(
+def turning_stiffness(
     x: wp.array[Vec3],
     tets: wp.array2d[wp.int32],
     rest_inverse: wp.array[Mat33],
@@ -126,7 +109,9 @@ def stiffness(
     element_blocks: wp.array2d[wp.int32],
     blocks: wp.array[Mat33],
 ) -> None:
-    """Add the stiffness against shear: 2 mu |sym(R^T dF)|^2 a volume; and that of the guard.
+    """Add Hooke's stiffness in the frame R, 2 mu |sym(R^T dF)|^2 a volume, as if R stood still; and that of the guard.
+
+    The best in small strains, quick, and never indefinite.
 
     Args:
         x: Nodes [m].
@@ -158,58 +143,49 @@ def stiffness(
 
 
 @wp.kernel(enable_backward=False)
-def dilatation_rows(
+def stiffness(
+    x: wp.array[Vec3],
+    tets: wp.array2d[wp.int32],
     rest_inverse: wp.array[Mat33],
     volume: wp.array[Real],
+    shear: wp.array[Real],
     domain: wp.array2d[wp.int32],
-    domain_volume: wp.array[Real],
-    domain_lame: wp.array[Real],
-    direction: wp.array[Mat33],
-    element_b: wp.array2d[wp.int32],
-    b: wp.array[Vec3],
+    pressure: wp.array[Real],
+    projected: wp.array[wp.int32],
+    element_blocks: wp.array2d[wp.int32],
+    blocks: wp.array[Mat33],
 ) -> None:
-    """Add the rows of B: the derivative of each domain's dilatation by the nodes, times sqrt(lambda volume).
+    """Add the exact second derivative of the energy at fixed pressure.
 
     Args:
+        x: Nodes [m].
+        tets: Corners of the elements.
         rest_inverse: Inverse of the edges at rest [1/m].
         volume: Of the elements at rest [m^3].
+        shear: Modulus mu of the elements [Pa].
         domain: Of each quarter of an element.
-        domain_volume: [m^3]
-        domain_lame: Lamé's first parameter [Pa].
-        direction: Derivative of each element's dilatation by F.
-        element_b: Entry of B for (quarter, corner) of each element.
-        b: [sqrt(N/m)]; added to.
+        pressure: Of the domains, positive in tension [Pa].
+        projected: 1 to leave out the negative part.
+        element_blocks: Block of each pair of an element's corners.
+        blocks: Of the stiffness matrix [N/m]; added to.
     """
     e = wp.tid()
-    inverse = rest_inverse[e]
-    g = direction[e]
-    for j in range(4):
-        towards = (Real(0.25) * volume[e]) * (g * shape_gradient(inverse, j))
-        for i in range(4):
-            d = domain[e, i]
-            wp.atomic_add(b, element_b[e, 4 * i + j], wp.sqrt(domain_lame[d] / domain_volume[d]) * towards)
-
-
-@wp.kernel(enable_backward=False)
-def domain_pressure(
-    dilatation: wp.array[Real],
-    at_rest: wp.array[Real],
-    domain_lame: wp.array[Real],
-    domain_volume: wp.array[Real],
-    pressure: wp.array[Real],
-    energy: wp.array[Real],
-) -> None:
-    """Turn dilatation into pressure, and add its energy.
-
-    Args:
-        dilatation: Of the domains.
-        at_rest: What it is where the volumetric energy is 0.
-        domain_lame: Lamé's first parameter [Pa].
-        domain_volume: [m^3]
-        pressure: Positive in tension [Pa]; written.
-        energy: [J]; added to.
-    """
-    d = wp.tid()
-    change = dilatation[d] - at_rest[d]
-    pressure[d] = domain_lame[d] * change
-    wp.atomic_add(energy, 0, Real(0.5) * domain_volume[d] * domain_lame[d] * change * change)
+    frame = singular_frame(deformation(x, tets, rest_inverse, e))
+    s = frame.stretch
+    areas = Vec3(s[1] * s[2], s[2] * s[0], s[0] * s[1])
+    j = s[0] * areas[0]
+    crushed = guard_pressure(j, shear[e])
+    hooke = Real(2.0) * shear[e]
+    scaling = hooke * wp.identity(n=3, dtype=Real) + guard_stiffness(j, shear[e]) * wp.outer(areas, areas)
+    scaling += volume_curvature(crushed, s)
+    # A turn about an axis by w changes R by 2 w / (sum of the other two stretches), see Smith et al. 2019, section 5.
+    sums = Vec3(s[1] + s[2], s[2] + s[0], s[0] + s[1])
+    lift = Real(2.0) * (domain_mean(pressure, domain, e) - hooke)
+    twist = crushed * s
+    flip = -crushed * s
+    for axis in range(3):
+        twist[axis] = twist[axis] + hooke + lift / wp.max(sums[axis], Real(1.0e-3))
+        flip[axis] = flip[axis] + hooke
+    add_blocks(
+        frame, scaling, twist, flip, projected[0] == 1, rest_inverse[e], volume[e], element_blocks, e, blocks
+    )

@@ -6,10 +6,6 @@ J = det F; alpha makes the rest state free of stress. To give Lamé's mu and lam
 lambda + 5/6 mu. The volumetric term is the same, but for a constant, as lambda / 2 (J - 1)^2 + 5/16 m (J - 2.2)^2. The
 first of these acts on the mean of a domain (see `sim.soft.pattern`), as with the corotational law; the second stays with
 the element, and keeps it from inverting where its domain is sound.
-
-In the frame of the singular values the second derivative falls into one 3 x 3 and three 2 x 2 blocks whose eigenvalues
-are known (Smith, de Goes and Kim, Analytic Eigensystems for Isotropic Distortion Energies, ACM Transactions on Graphics
-38(1), 2019, doi:10.1145/3241041); negative ones are set to zero.
 """
 
 # mypy: disable-error-code="arg-type, call-overload, index, operator, return-value, valid-type, var-annotated, misc"
@@ -17,10 +13,11 @@ are known (Smith, de Goes and Kim, Analytic Eigensystems for Isotropic Distortio
 
 import warp as wp
 
-from sim.soft.corotational import deformation, shape_gradient
+from sim.soft.element import deformation, domain_mean, shape_gradient
 from sim.soft.inversion_guard import guard_energy, guard_pressure, guard_stiffness
 from sim.soft.precision import Mat33, Real, Vec3
-from sim.soft.rotation import cofactor, eigenvectors, rotation
+from sim.soft.rotation import cofactor
+from sim.soft.singular_frame import add_blocks, singular_frame, volume_curvature
 
 BULK = wp.constant(Real(5.0 / 8.0))
 """The element's part of the volumetric stiffness, over m."""
@@ -100,28 +97,13 @@ def stress(
     e = wp.tid()
     inverse = rest_inverse[e]
     f = deformation(x, tets, rest_inverse, e)
-    p = Real(0.25) * (
-        pressure[domain[e, 0]] + pressure[domain[e, 1]] + pressure[domain[e, 2]] + pressure[domain[e, 3]]
-    )
+    p = domain_mean(pressure, domain, e)
     j = wp.determinant(f)
     p += BULK * shear[e] * (j - BULK_REST) + guard_pressure(j, shear[e])
     stiff = shear[e] * (Real(1.0) - Real(1.0) / (wp.ddot(f, f) + Real(1.0)))
     piola = volume[e] * (stiff * f + p * direction[e])
     for i in range(4):
         wp.atomic_add(gradient, tets[e, i], piola * shape_gradient(inverse, i))
-
-
-@wp.func
-def positive_part(symmetric: Mat33) -> Mat33:
-    """Set the negative eigenvalues of a symmetric matrix to zero."""
-    v = eigenvectors(symmetric)
-    values = wp.transpose(v) * symmetric * v
-    kept = wp.diag(
-        Vec3(
-            wp.max(values[0, 0], Real(0.0)), wp.max(values[1, 1], Real(0.0)), wp.max(values[2, 2], Real(0.0))
-        )
-    )
-    return v * kept * wp.transpose(v)
 
 
 @wp.kernel(enable_backward=False)
@@ -133,10 +115,11 @@ def stiffness(
     shear: wp.array[Real],
     domain: wp.array2d[wp.int32],
     pressure: wp.array[Real],
+    projected: wp.array[wp.int32],
     element_blocks: wp.array2d[wp.int32],
     blocks: wp.array[Mat33],
 ) -> None:
-    """Add the second derivative of the energy at fixed pressure, without its negative part.
+    """Add the second derivative of the energy at fixed pressure.
 
     Args:
         x: Nodes [m].
@@ -146,51 +129,32 @@ def stiffness(
         shear: m of the elements [Pa].
         domain: Of each quarter of an element.
         pressure: lambda (J - 1) of the domains [Pa].
+        projected: 1 to leave out the negative part.
         element_blocks: Block of each pair of an element's corners.
         blocks: Of the stiffness matrix [N/m]; added to.
     """
     e = wp.tid()
-    zero = Real(0.0)
-    inverse = rest_inverse[e]
     f = deformation(x, tets, rest_inverse, e)
-    r = rotation(f)
-    stretch = wp.transpose(r) * f
-    right = eigenvectors(Real(0.5) * (stretch + wp.transpose(stretch)))
-    left = r * right
-    s = wp.get_diag(wp.transpose(left) * f * right)
-    p = Real(0.25) * (
-        pressure[domain[e, 0]] + pressure[domain[e, 1]] + pressure[domain[e, 2]] + pressure[domain[e, 3]]
-    )
-    above = wp.ddot(f, f) + Real(1.0)
-    stiff = shear[e] * (Real(1.0) - Real(1.0) / above)
-    curve = Real(2.0) * shear[e] / (above * above)
+    frame = singular_frame(f)
+    s = frame.stretch
     areas = Vec3(s[1] * s[2], s[2] * s[0], s[0] * s[1])
     j = s[0] * areas[0]
-    p += BULK * shear[e] * (j - BULK_REST) + guard_pressure(j, shear[e])
-    scaling = curve * wp.outer(s, s) + stiff * wp.identity(n=3, dtype=Real)
+    p = domain_mean(pressure, domain, e) + BULK * shear[e] * (j - BULK_REST) + guard_pressure(j, shear[e])
+    above = wp.ddot(f, f) + Real(1.0)
+    stiff = shear[e] * (Real(1.0) - Real(1.0) / above)
+    scaling = Real(2.0) * shear[e] / (above * above) * wp.outer(s, s)
     scaling += (BULK * shear[e] + guard_stiffness(j, shear[e])) * wp.outer(areas, areas)
-    even = Mat33()
-    odd = Mat33()
-    for k in range(3):
-        i = (k + 1) % 3
-        o = (k + 2) % 3
-        scaling[i, o] = scaling[i, o] + p * s[k]
-        scaling[o, i] = scaling[o, i] + p * s[k]
-        twist = wp.max(stiff + p * s[k], zero)
-        flip = wp.max(stiff - p * s[k], zero)
-        even[i, o] = Real(0.5) * (twist + flip)
-        even[o, i] = even[i, o]
-        odd[i, o] = Real(0.5) * (flip - twist)
-        odd[o, i] = odd[i, o]
-    scaling = positive_part(scaling)
-    for corner in range(4):
-        a = wp.transpose(right) * shape_gradient(inverse, corner)
-        for other in range(4):
-            b = wp.transpose(right) * shape_gradient(inverse, other)
-            # The block for displacements along the left singular vectors.
-            local = wp.cw_mul(scaling, wp.outer(a, b)) + wp.cw_mul(odd, wp.outer(b, a))
-            for i in range(3):
-                for j in range(3):
-                    local[i, i] = local[i, i] + even[i, j] * a[j] * b[j]
-            block = volume[e] * (left * local * wp.transpose(left))
-            wp.atomic_add(blocks, element_blocks[e, 4 * corner + other], block)
+    scaling += volume_curvature(p, s) + stiff * wp.identity(n=3, dtype=Real)
+    same = Vec3(stiff, stiff, stiff)
+    add_blocks(
+        frame,
+        scaling,
+        same + p * s,
+        same - p * s,
+        projected[0] == 1,
+        rest_inverse[e],
+        volume[e],
+        element_blocks,
+        e,
+        blocks,
+    )

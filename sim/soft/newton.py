@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from assets.errors import InputError
 from sim.soft import contact, corotational, neo_hookean, node_forces
-from sim.soft.conjugate_gradient import ConjugateGradient
+from sim.soft import element as element_kernels
+from sim.soft.conjugate_gradient import ConjugateGradient, Solved
 from sim.soft.node_forces import ENERGY, RESIDUAL, SCALE, SLOPE
 from sim.soft.pattern import Integration, build_pattern
 from sim.soft.precision import HOST, Mat33, Real, Vec3
@@ -18,6 +19,7 @@ from sim.soft.tet_mesh import TetMesh, surface_areas
 from sim.wall_kernels import quiet
 
 _HALVINGS = 12
+_QUICK = 2  # Newton iterations of a step before the exact stiffness pays
 _FLOOR = 1e-9  # forces below this share of shear modulus times face are rounding
 
 
@@ -26,12 +28,12 @@ class SoftOptions:
     """How soft tissue is computed."""
 
     material: Literal["corotational", "neo_hookean"] = "corotational"
-    """Law of elasticity."""
+    """Law of element_kernels."""
     integration: Integration = "nodal"
     """Of the volumetric part; element integration locks where tissue is nearly incompressible."""
     tolerance: float = 1e-3
     """Norm of the unbalanced forces over that of the forces, at which a step is solved."""
-    newton_iterations: int = 20
+    newton_iterations: int = 40
     """At most, in a step."""
     cg_iterations: int = 3000
     """At most, in a Newton iteration."""
@@ -150,7 +152,7 @@ class Newton:
         }
         self.tools |= {name: shared(np.zeros(options.tools), Real) for name in ("radius", "friction", "depth")}
         self.tools["wrench"] = shared(np.zeros((options.tools, 6)), Real)
-        self.tools["pressed"] = shared(np.zeros((contact.POINTS * len(triangles), options.tools)), Real)
+        self.tools["pressed"] = shared(np.zeros((contact.POINTS * len(triangles), options.tools, 3)), Vec3)
         tools = contact.Tools()
         for name, array in self.tools.items():
             setattr(tools, name, array.device)
@@ -165,7 +167,7 @@ class Newton:
         self._elastic = [
             launch(law.strain, elements, *element, domain_volume, direction, dilatation, self.jacobian.device, sums),
             launch(
-                corotational.domain_pressure,
+                element_kernels.domain_pressure,
                 domains,
                 dilatation,
                 fixed(at_rest.astype(HOST), Real),
@@ -182,16 +184,18 @@ class Newton:
         self._touch = launch(contact.add_forces, len(triangles), self._surface, tools, self.start.device, x, gradient, sums)
         self._residual = launch(node_forces.measure_residual, count, nodes, gradient, sums)
         blocks_of = fixed(self.pattern.element_blocks, wp.int32)
-        if options.material == "neo_hookean":
-            second = launch(neo_hookean.stiffness, elements, *element, pressure, blocks_of, system.blocks)
-        else:
-            second = launch(
-                corotational.stiffness, elements, *element[:-1], direction, blocks_of, system.blocks
+        self.projected = SharedArray(np.zeros(1, np.int32), wp.int32, device)
+        self._exact = launch(
+            law.stiffness, elements, *element, pressure, self.projected.device, blocks_of, system.blocks
+        )
+        self._quick = self._exact
+        if options.material == "corotational":
+            self._quick = launch(
+                corotational.turning_stiffness, elements, *element[:-1], direction, blocks_of, system.blocks
             )
         self._stiffness = [
-            second,
             launch(
-                corotational.dilatation_rows,
+                element_kernels.dilatation_rows,
                 elements,
                 rest_inverse,
                 volume,
@@ -205,7 +209,14 @@ class Newton:
             launch(node_forces.add_stiffness, count, step, nodes, x, system.diagonal, system.blocks),
         ]
         self._touch_stiffness = launch(
-            contact.add_stiffness, len(triangles), self._surface, tools, self.start.device, x, system.blocks
+            contact.add_stiffness,
+            len(triangles),
+            self._surface,
+            tools,
+            self.start.device,
+            x,
+            self.projected.device,
+            system.blocks,
         )
         self._note = launch(contact.note_pressed, len(triangles), self._surface, tools, x)
         solution = self._solver.work.solution
@@ -244,7 +255,7 @@ class Newton:
         """
         options = self._options
         sums = self._evaluate(touching)
-        total, iterations, residual = 0, 0, np.inf
+        total, iterations, stuck = 0, 0, False
         while True:
             if not np.isfinite(sums).all():
                 return Minimised(iterations, total, float("nan"), False, False)
@@ -253,17 +264,14 @@ class Newton:
             residual = norm / max(scale, self._floor / options.tolerance)
             if norm <= enough or iterations == options.newton_iterations:
                 return Minimised(iterations, total, residual, norm <= enough, True)
-            self._solver.clear()
-            for command in self._stiffness:
-                command.launch()
-            if touching:
-                self._touch_stiffness.launch()
-            solved = self._solver.solve(0.5 * enough)
+            solved = self._search(touching, 0.5 * enough, quick=iterations < _QUICK, projected=stuck)
             total += solved.iterations
             iterations += 1
             energy = float(sums[ENERGY])
-            self._slope.launch()
-            slope = float(self.sums.pull()[SLOPE])
+            slope = self._measure_slope()
+            if slope >= 0 and not stuck:  # the matrix bends down, and the solver stopped on a way up
+                total += self._search(touching, 0.5 * enough, quick=False, projected=True).iterations
+                slope = self._measure_slope()
             wp.copy(self._before, self.x.device)
             share = 1.0
             for _ in range(_HALVINGS):
@@ -271,11 +279,30 @@ class Newton:
                 self.share.push()
                 self._move.launch()
                 sums = self._evaluate(touching)
-                # Near the lowest point the energy no longer tells, for rounding; the residual does.
-                rounding = 1e-12 * abs(energy)
-                if sums[ENERGY] <= energy + 1e-4 * share * slope + rounding:
+                if sums[ENERGY] <= energy + 1e-4 * share * slope + 1e-12 * abs(energy):
+                    stuck = False
                     break
                 share /= 2
+            else:
+                stuck = True
+
+    def _search(self, touching: bool, enough: float, *, quick: bool, projected: bool) -> Solved:
+        """Write the Newton direction at x to the solver's solution."""
+        self._solver.clear()
+        self.projected.host[0] = projected
+        self.projected.push()
+        (self._quick if quick and not projected else self._exact).launch()
+        for command in self._stiffness:
+            command.launch()
+        if touching:
+            self._touch_stiffness.launch()
+        return self._solver.solve(enough)
+
+    def _measure_slope(self) -> float:
+        self.sums.host[SLOPE] = 0.0
+        self.sums.push()
+        self._slope.launch()
+        return float(self.sums.pull()[SLOPE])
 
     def _clear_sums(self) -> None:
         self.sums.device.zero_()
