@@ -136,7 +136,7 @@ def add_forces(
                     before += weight(point, corner) * start[node]
                 found = touch(tools, tool, position, position - before)
                 if found.depth > Real(0.0):
-                    share = surface.area[t] * surface.stiffness / Real(POINTS)
+                    share = surface.area[t] * surface.stiffness / Real(3.0)
                     push = -share * found.depth * found.normal
                     energy = Real(0.5) * share * found.depth * found.depth
                     pressed = tools.pressed[POINTS * t + point, tool]
@@ -184,7 +184,7 @@ def add_stiffness(
                     before += weight(point, corner) * start[node]
                 found = touch(tools, tool, position, position - before)
                 if found.depth > Real(0.0):
-                    share = surface.area[t] * surface.stiffness / Real(POINTS)
+                    share = surface.area[t] * surface.stiffness / Real(3.0)
                     across = wp.outer(found.normal, found.normal)
                     block = share * across
                     if projected[0] == 0:  # the push turns as the tissue slides round the tool
@@ -220,6 +220,6 @@ def note_pressed(surface: Surface, tools: Tools, x: wp.array[Vec3]) -> None:
                 for corner in range(3):
                     position += weight(point, corner) * x[surface.triangles[t, corner]]
                 found = touch(tools, tool, position, Vec3())
-                share = surface.area[t] * surface.stiffness / Real(POINTS)
+                share = surface.area[t] * surface.stiffness / Real(3.0)
                 force = share * wp.max(found.depth, Real(0.0)) * found.normal
             tools.pressed[POINTS * t + point, tool] = force
