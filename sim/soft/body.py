@@ -17,7 +17,6 @@ from sim.soft.report import FaultKind, SoftFault, SoftFaultError, StepReport
 from sim.soft.tet_mesh import TetMesh
 
 _ENDS = ("first", "second")
-_DEEP = 0.9  # a surface this share of a tool's radius inside it is about to pass through
 _MAX_SUBSTEPS = 200
 _STATE = ("x", "velocity", "target", "free", "load", "ground", "ground_anchor")
 
@@ -309,7 +308,7 @@ class SoftBody:
         aim = {name: tools[name].host.copy() for name in _ENDS} | {"target": solver.target.host.copy()}
         jaws = [grasp.T_world_jaw for grasp in self._grasps]
         wrench, pulls = np.zeros((self.options.tools, 6)), np.zeros((len(self._grasps), 3))
-        deepest = np.zeros(self.options.tools)
+        pierced = np.zeros(self.options.tools, np.int32)
         results: list[Minimised] = []
         for share in np.arange(1, substeps + 1) / substeps:
             for name in ("target", *_ENDS):
@@ -325,20 +324,20 @@ class SoftBody:
             results.append(solver.minimise(touching=touching))
             if not results[-1].finite:
                 break
-            solver.finish()
+            solver.finish(touching=touching)
             x = solver.x.pull()
             for index, grasp in enumerate(self._grasps):
                 pulls[index] += grasp.settle(np.asarray(x[grasp.nodes], np.float64)) / substeps
             if touching:
                 wrench += tools["wrench"].pull() / substeps
-                deepest = np.maximum(deepest, tools["depth"].pull())
+                pierced = np.maximum(pierced, solver.pierced.pull())
         self._aims = {}
         for name in _ENDS:
             tools[f"{name}_before"].host[...] = aim[name]
             tools[f"{name}_before"].push()
         self.time += dt
         jacobian = np.asarray(solver.jacobian.pull())
-        faults = self._faults(results[-1], jacobian, deepest, [one.residual for one in results if not one.converged])
+        faults = self._faults(results[-1], jacobian, pierced, [one.residual for one in results if not one.converged])
         report = StepReport(
             time=self.time,
             substeps=substeps,
@@ -377,7 +376,7 @@ class SoftBody:
         self,
         last: Minimised,
         jacobian: NDArray[np.float64],
-        deepest: NDArray[np.float64],
+        pierced: NDArray[np.int32],
         unsolved: Sequence[float],
     ) -> tuple[SoftFault, ...]:
         def at(kind: FaultKind, index: int, place: NDArray[np.float64] | None, detail: str) -> SoftFault:
@@ -399,10 +398,10 @@ class SoftBody:
             place = self.mesh.nodes[self.mesh.tets[worst]].mean(axis=0)
             detail = f"{len(inverted)} of {len(jacobian)} elements, the worst with volume ratio {jacobian[worst]:.3g}"
             found.append(at("inverted", worst, place, detail))
-        radius, ends = self._solver.tools["radius"].host, self._solver.tools["first"].host
-        for tool in np.flatnonzero((radius > 0) & (deepest > _DEEP * radius)):
-            detail = f"the surface is {deepest[tool] * 1000:.2f} mm inside a tool of radius {radius[tool] * 1000:.2f} mm"
-            found.append(at("tunnelled", int(tool), ends[tool], detail))
+        for tool in np.flatnonzero(pierced):
+            element = int(pierced[tool]) - 1
+            place = self.mesh.nodes[self.mesh.tets[element]].mean(axis=0)
+            found.append(at("tunnelled", int(tool), place, f"the tool's axis is inside the tissue, in element {element}"))
         return tuple(found)
 
     def _nodes(self, nodes: ArrayLike) -> NDArray[np.int64]:

@@ -44,8 +44,8 @@ class Capsule:
 class Tools:
     """Ends of the capsules before and after the step [m]; radius, 0 for none [m]; friction; what the tissue does back.
 
-    `wrench` is force [N] and moment about the first end [N m]; `depth` the deepest point [m]; `pressed` the force away
-    from the tool at each point of the surface in the step before [N].
+    `wrench` is force [N] and moment about the first end [N m]; `pressed` the force away from the tool at each point of the
+    surface in the step before [N]; `pierced` 1 + an element in which the tool's axis is, 0 where it is in none.
     """
 
     first_before: wp.array[Vec3]
@@ -55,8 +55,8 @@ class Tools:
     radius: wp.array[Real]
     friction: wp.array[Real]
     wrench: wp.array2d[Real]
-    depth: wp.array[Real]
     pressed: wp.array2d[Vec3]
+    pierced: wp.array[wp.int32]
 
 
 @wp.struct
@@ -158,7 +158,6 @@ def add_forces(
                     for axis in range(3):
                         wp.atomic_add(tools.wrench, tool, axis, push[axis])
                         wp.atomic_add(tools.wrench, tool, 3 + axis, moment[axis])
-                    wp.atomic_max(tools.depth, tool, found.depth)
 
 
 @wp.kernel(enable_backward=False)
@@ -223,3 +222,35 @@ def note_pressed(surface: Surface, tools: Tools, x: wp.array[Vec3]) -> None:
                 share = surface.area[t] * surface.stiffness / Real(3.0)
                 force = share * wp.max(found.depth, Real(0.0)) * found.normal
             tools.pressed[POINTS * t + point, tool] = force
+
+
+@wp.kernel(enable_backward=False)
+def find_pierced(x: wp.array[Vec3], tets: wp.array2d[wp.int32], tools: Tools) -> None:
+    """Note the tools whose axis is in an element: there the surface has jumped over them."""
+    e = wp.tid()
+    zero = Real(0.0)
+    origin = x[tets[e, 0]]
+    a = x[tets[e, 1]] - origin
+    b = x[tets[e, 2]] - origin
+    c = x[tets[e, 3]] - origin
+    reach = wp.max(wp.max(wp.length(a), wp.length(b)), wp.length(c))
+    volume = wp.dot(a, wp.cross(b, c))
+    for tool in range(tools.radius.shape[0]):
+        radius = tools.radius[tool]
+        if radius > zero and volume > zero:
+            axis = tools.second[tool] - tools.first[tool]
+            along = wp.dot(origin - tools.first[tool], axis) / wp.max(wp.dot(axis, axis), Real(1.0e-18))
+            nearest = tools.first[tool] + wp.clamp(along, zero, Real(1.0)) * axis
+            if wp.length(nearest - origin) <= reach:
+                # Points on the axis half a radius apart, as far as the element reaches.
+                count = wp.min(wp.int32(wp.ceil(Real(4.0) * reach / radius)), 64)
+                spacing = Real(2.0) * reach / Real(wp.max(count, 1))
+                length = wp.max(wp.length(axis), Real(1.0e-9))
+                for k in range(count + 1):
+                    share = wp.clamp(along + (Real(k) * spacing - reach) / length, zero, Real(1.0))
+                    p = tools.first[tool] + share * axis - origin
+                    u = wp.dot(p, wp.cross(b, c))
+                    v = wp.dot(a, wp.cross(p, c))
+                    w = wp.dot(a, wp.cross(b, p))
+                    if u > zero and v > zero and w > zero and u + v + w < volume:
+                        wp.atomic_max(tools.pierced, tool, e + 1)

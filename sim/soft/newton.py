@@ -11,7 +11,7 @@ from assets.errors import InputError
 from sim.soft import contact, corotational, neo_hookean, node_forces
 from sim.soft import element as element_kernels
 from sim.soft.conjugate_gradient import ConjugateGradient, Solved
-from sim.soft.node_forces import ENERGY, RESIDUAL, SCALE, SLOPE
+from sim.soft.node_forces import ENERGY, LONGEST, RESIDUAL, SCALE, SLOPE
 from sim.soft.pattern import Integration, build_pattern
 from sim.soft.precision import HOST, Mat33, Real, Vec3
 from sim.soft.shared_array import SharedArray
@@ -40,7 +40,7 @@ class SoftOptions:
     drag: float = 0.0
     """Damping against rest, over mass [1/s]."""
     contact_stiffness: float = 0.0
-    """Pressure per depth [Pa/m]; 0: 20 times the largest Young's modulus over the mean edge."""
+    """Pressure per depth [Pa/m]; 0: 100 times the largest Young's modulus over the mean edge."""
     stick_length: float = 1e-4
     """Slide in a step from which friction acts in full [m]."""
     tools: int = 4
@@ -105,7 +105,7 @@ class Newton:
         self.hold_anchor = shared(mesh.nodes, Vec3)
         self.jacobian = shared(np.ones(elements), Real)
         self.step = shared(np.zeros(5), Real)
-        self.sums = shared(np.zeros(4), Real)
+        self.sums = shared(np.zeros(5), Real)
         self.share = shared(np.ones(1), Real)
         self._solver.system.free = self.free.device
         self.gradient = self._solver.gradient
@@ -144,16 +144,18 @@ class Newton:
         self._surface.blocks = fixed(blocks, wp.int32)
         edge = float(np.sqrt(4 / np.sqrt(3) * area.mean()))
         stiffest = max(tissue.youngs_modulus for tissue in mesh.tissues)
-        self._surface.stiffness = options.contact_stiffness or 20 * stiffest / edge
+        self._surface.stiffness = options.contact_stiffness or 100 * stiffest / edge
         self._surface.stick = options.stick_length
         self.tools = {
             name: shared(np.zeros((options.tools, 3)), Vec3)
             for name in ("first_before", "second_before", "first", "second")
         }
-        self.tools |= {name: shared(np.zeros(options.tools), Real) for name in ("radius", "friction", "depth")}
+        self.tools |= {name: shared(np.zeros(options.tools), Real) for name in ("radius", "friction")}
         self.tools["wrench"] = shared(np.zeros((options.tools, 6)), Real)
         self.tools["pressed"] = shared(np.zeros((contact.POINTS * len(triangles), options.tools, 3)), Vec3)
+        self.pierced = SharedArray(np.zeros(options.tools, np.int32), wp.int32, device)
         tools = contact.Tools()
+        tools.pierced = self.pierced.device
         for name, array in self.tools.items():
             setattr(tools, name, array.device)
 
@@ -218,6 +220,7 @@ class Newton:
             self.projected.device,
             system.blocks,
         )
+        self._pierced = launch(contact.find_pierced, elements, x, tets, tools)
         self._note = launch(contact.note_pressed, len(triangles), self._surface, tools, x)
         solution = self._solver.work.solution
         self._before = wp.zeros(count, dtype=Vec3, device=device)
@@ -242,10 +245,13 @@ class Newton:
         """Begin a step from x and the velocity; what is not free goes to its target."""
         self._predict.launch()
 
-    def finish(self) -> None:
-        """End a step: velocity from x and the start; the contact forces for friction."""
+    def finish(self, *, touching: bool) -> None:
+        """End a step: velocity from x and the start; the contact forces for friction; tools that pierce the tissue."""
         self._finish.launch()
-        self._note.launch()
+        if touching:
+            self._note.launch()
+            self.pierced.device.zero_()
+            self._pierced.launch()
 
     def minimise(self, *, touching: bool) -> Minimised:
         """Find the lowest point from where x is.
@@ -254,6 +260,9 @@ class Newton:
             touching: There are tools.
         """
         options = self._options
+        radius = self.tools["radius"].host
+        # In an iteration no node moves so far that it could pass to the other side of a tool.
+        stride = float(radius[radius > 0].min()) / 2 if touching else np.inf
         sums = self._evaluate(touching)
         total, iterations, stuck = 0, 0, False
         while True:
@@ -273,7 +282,7 @@ class Newton:
                 total += self._search(touching, 0.5 * enough, quick=False, projected=True).iterations
                 slope = self._measure_slope()
             wp.copy(self._before, self.x.device)
-            share = 1.0
+            share = min(1.0, stride / max(float(self.sums.host[LONGEST]), 1e-300))
             for _ in range(_HALVINGS):
                 self.share.host[0] = share
                 self.share.push()
@@ -299,7 +308,7 @@ class Newton:
         return self._solver.solve(enough)
 
     def _measure_slope(self) -> float:
-        self.sums.host[SLOPE] = 0.0
+        self.sums.host[[SLOPE, LONGEST]] = 0.0
         self.sums.push()
         self._slope.launch()
         return float(self.sums.pull()[SLOPE])
@@ -316,7 +325,6 @@ class Newton:
             command.launch()
         if touching:
             self.tools["wrench"].device.zero_()
-            self.tools["depth"].device.zero_()
             self._touch.launch()
         self._residual.launch()
         return self.sums.pull().copy()
