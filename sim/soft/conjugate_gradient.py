@@ -192,6 +192,11 @@ def advance(
     """Go along the direction, and add up the next row of sums."""
     if not is_done(sums, limits, iteration):
         i = wp.tid()
+        if sums[iteration, 0] <= Real(0.0) or sums[iteration, 1] <= Real(0.0):
+            # The next row stays 0, which ends the iteration.
+            if iteration == 0:
+                work.solution[i] = work.direction[i]
+            return
         step = sums[iteration, 1] / sums[iteration, 0]
         work.solution[i] += step * work.direction[i]
         r = work.residual[i] - step * work.product[i]
@@ -220,6 +225,9 @@ class Solved:
     """Norm of the residual at the start [N]."""
     last: float
     """Norm of the residual at the end [N]."""
+    bent: bool
+    """It stopped early, at a direction along which the matrix bends down (Nocedal and Wright, Numerical Optimization, 2nd
+    edition, algorithm 7.1)."""
 
 
 class ConjugateGradient:
@@ -273,8 +281,8 @@ class ConjugateGradient:
         self._invert.launch()
         if self._serial:
             self._whole.launch()
-            iterations, first, last, _ = self._result.numpy()
-            return Solved(int(iterations), float(first), float(last))
+            iterations, first, last, bent = self._result.numpy()
+            return Solved(int(iterations), float(first), float(last), bool(bent))
         self._sums.zero_()
         same = [self.system, self.work, self._limits, self._sums]
         wp.launch(
@@ -288,4 +296,5 @@ class ConjugateGradient:
         sums = self._sums.numpy()
         done = np.flatnonzero(sums[:, 2] <= enough * enough)
         last = int(done[0]) if len(done) else self._most
-        return Solved(last, float(np.sqrt(sums[0, 2])), float(np.sqrt(sums[last, 2])))
+        bent = last > 0 and sums[last - 1, 0] <= 0
+        return Solved(last, float(np.sqrt(sums[0, 2])), float(np.sqrt(sums[last, 2])), bool(bent))

@@ -252,5 +252,5 @@ def find_pierced(x: wp.array[Vec3], tets: wp.array2d[wp.int32], tools: Tools) ->
                     u = wp.dot(p, wp.cross(b, c))
                     v = wp.dot(a, wp.cross(p, c))
                     w = wp.dot(a, wp.cross(b, p))
-                    if u > zero and v > zero and w > zero and u + v + w < volume:
+                    if u >= zero and v >= zero and w >= zero and u + v + w <= volume:
                         wp.atomic_max(tools.pierced, tool, e + 1)

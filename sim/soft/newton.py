@@ -20,6 +20,8 @@ from sim.wall_kernels import quiet
 
 _HALVINGS = 12
 _QUICK = 2  # Newton iterations of a step before the exact stiffness pays
+_SLOW = 0.8  # a step that leaves more than this share of the residual was slow
+_FORCING = 3e-3  # a Newton step need not be solved better than this share of the residual before it
 _FLOOR = 1e-9  # forces below this share of shear modulus times face are rounding
 
 
@@ -264,7 +266,7 @@ class Newton:
         # In an iteration no node moves so far that it could pass to the other side of a tool.
         stride = float(radius[radius > 0].min()) / 2 if touching else np.inf
         sums = self._evaluate(touching)
-        total, iterations, stuck = 0, 0, False
+        total, iterations, slow = 0, 0, False
         while True:
             if not np.isfinite(sums).all():
                 return Minimised(iterations, total, float("nan"), False, False)
@@ -273,14 +275,17 @@ class Newton:
             residual = norm / max(scale, self._floor / options.tolerance)
             if norm <= enough or iterations == options.newton_iterations:
                 return Minimised(iterations, total, residual, norm <= enough, True)
-            solved = self._search(touching, 0.5 * enough, quick=iterations < _QUICK, projected=stuck)
+            wanted = max(0.5 * enough, _FORCING * norm)
+            solved = self._search(touching, wanted, quick=iterations < _QUICK, projected=False)
             total += solved.iterations
+            # Where the matrix bends down, its positive part leads back to where it does not, unless that has just proved
+            # slow; then the way down along the bend does.
+            projected = solved.bent and not slow
+            if projected:
+                total += self._search(touching, wanted, quick=False, projected=True).iterations
+            slope = self._measure_slope()
             iterations += 1
             energy = float(sums[ENERGY])
-            slope = self._measure_slope()
-            if slope >= 0 and not stuck:  # the matrix bends down, and the solver stopped on a way up
-                total += self._search(touching, 0.5 * enough, quick=False, projected=True).iterations
-                slope = self._measure_slope()
             wp.copy(self._before, self.x.device)
             share = min(1.0, stride / max(float(self.sums.host[LONGEST]), 1e-300))
             for _ in range(_HALVINGS):
@@ -289,11 +294,9 @@ class Newton:
                 self._move.launch()
                 sums = self._evaluate(touching)
                 if sums[ENERGY] <= energy + 1e-4 * share * slope + 1e-12 * abs(energy):
-                    stuck = False
                     break
                 share /= 2
-            else:
-                stuck = True
+            slow = projected and not sums[RESIDUAL] < _SLOW**2 * norm**2
 
     def _search(self, touching: bool, enough: float, *, quick: bool, projected: bool) -> Solved:
         """Write the Newton direction at x to the solver's solution."""
