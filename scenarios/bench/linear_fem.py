@@ -70,7 +70,7 @@ def quadratic_displacement(
         nodes: [m]
         tets: Corners.
         lame: mu and lambda [Pa].
-        fixed: Components of the corners that do not move, shape (n, 3); an edge's mid-point is held where both ends are.
+        fixed: Components of the corners that do not move, shape (n, 3); a mid-point is held where both ends are.
         traction: Triangles that are pulled on, shape (t, 3), and the force on each [N], shape (t, 3).
 
     Returns:
@@ -103,7 +103,9 @@ def quadratic_displacement(
     return _solved(_assembled(every, blocks, total), held, load)[:count]
 
 
-def _gradients(nodes: NDArray[np.float64], tets: NDArray[np.integer]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _gradients(
+    nodes: NDArray[np.float64], tets: NDArray[np.integer]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the gradients of the corners' shape functions, shape (e, 4, 3) [1/m], and volumes (e,) [m^3]."""
     edges = nodes[tets[:, 1:]] - nodes[tets[:, :1]]
     slope = np.linalg.inv(edges).transpose(0, 2, 1)

@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from assets.errors import InputError
 from assets.transforms import compose
 from sim.soft.contact import Capsule
+from sim.soft.faults import find_faults
 from sim.soft.grasp import Grasp, make_grasp
 from sim.soft.newton import Minimised, Newton, SoftOptions
-from sim.soft.report import FaultKind, SoftFault, SoftFaultError, StepReport
+from sim.soft.report import SoftFaultError, StepReport
 from sim.soft.tet_mesh import TetMesh
 
 _ENDS = ("first", "second")
@@ -144,7 +145,9 @@ class SoftBody:
             raise InputError(f"{self.name}: expected finite spring stiffness of at least 0, found {values.min()}")
         solver = self._solver
         solver.ground.host[index] = values
-        solver.ground_anchor.host[index] = self.mesh.nodes[index] if anchors is None else self._rows(anchors, len(index))
+        solver.ground_anchor.host[index] = (
+            self.mesh.nodes[index] if anchors is None else self._rows(anchors, len(index))
+        )
         solver.ground.push()
         solver.ground_anchor.push()
 
@@ -198,7 +201,9 @@ class SoftBody:
         index = self._nodes(nodes)
         held = {int(node) for grasp in self._grasps for node in grasp.nodes[grasp.held]}
         if held & set(index.tolist()):
-            raise InputError(f"{self.name}: expected nodes in no jaw, found node {min(held & set(index.tolist()))} held")
+            raise InputError(
+                f"{self.name}: expected nodes in no jaw, found node {min(held & set(index.tolist()))} held"
+            )
         stiffness = 10 * limit / reach / max(1, len(index)) if stiffness is None else stiffness
         x = self._solver.x.pull()[index]
         self._grasps.append(make_grasp(index, x, T_world_jaw, limit=limit, stiffness=stiffness, reach=reach))
@@ -223,7 +228,7 @@ class SoftBody:
             dt: [s]
 
         Raises:
-            SoftFaultError: There are faults and `raise_faults` is set. After "not finite" the body is as before the step.
+            SoftFaultError: There are faults and `raise_faults` is set. After "not finite" the body is as before.
         """
         if not 0 < dt < np.inf:
             raise InputError(f"{self.name}: expected a time step above 0, found {dt} s")
@@ -337,7 +342,7 @@ class SoftBody:
             tools[f"{name}_before"].push()
         self.time += dt
         jacobian = np.asarray(solver.jacobian.pull())
-        faults = self._faults(results[-1], jacobian, pierced, [one.residual for one in results if not one.converged])
+        faults = find_faults(self.mesh, self.name, self.time, results, np.asarray(solver.x.pull()), jacobian, pierced)
         report = StepReport(
             time=self.time,
             substeps=substeps,
@@ -372,45 +377,15 @@ class SoftBody:
         for array in (solver.hold, solver.hold_limit, solver.hold_anchor):
             array.push()
 
-    def _faults(
-        self,
-        last: Minimised,
-        jacobian: NDArray[np.float64],
-        pierced: NDArray[np.int32],
-        unsolved: Sequence[float],
-    ) -> tuple[SoftFault, ...]:
-        def at(kind: FaultKind, index: int, place: NDArray[np.float64] | None, detail: str) -> SoftFault:
-            where = (float("nan"),) * 3 if place is None else (float(place[0]), float(place[1]), float(place[2]))
-            return SoftFault(kind, self.name, self.time, index, where, detail)
-
-        if not last.finite:
-            bad = np.flatnonzero(~np.isfinite(self._solver.x.pull()).all(axis=1))
-            node = int(bad[0]) if len(bad) else -1
-            place = self.mesh.nodes[node] if len(bad) else None
-            return (at("not finite", node, place, f"{len(bad)} nodes with a place that is no number"),)
-        found = []
-        if unsolved:
-            wanted = f"expected a residual of {self.options.tolerance:g}, found {max(unsolved):.3g}"
-            found.append(at("not converged", -1, None, wanted))
-        inverted = np.flatnonzero(jacobian <= 0)
-        if len(inverted):
-            worst = int(np.argmin(jacobian))
-            place = self.mesh.nodes[self.mesh.tets[worst]].mean(axis=0)
-            detail = f"{len(inverted)} of {len(jacobian)} elements, the worst with volume ratio {jacobian[worst]:.3g}"
-            found.append(at("inverted", worst, place, detail))
-        for tool in np.flatnonzero(pierced):
-            element = int(pierced[tool]) - 1
-            place = self.mesh.nodes[self.mesh.tets[element]].mean(axis=0)
-            found.append(at("tunnelled", int(tool), place, f"the tool's axis is inside the tissue, in element {element}"))
-        return tuple(found)
-
     def _nodes(self, nodes: ArrayLike) -> NDArray[np.int64]:
         index = np.asarray(nodes)
         if index.dtype == np.bool_:
             index = np.flatnonzero(index)
         count = len(self.mesh.nodes)
-        if index.ndim != 1 or (index.size and (index.dtype.kind not in "iu" or index.min() < 0 or index.max() >= count)):
-            raise InputError(f"{self.name}: expected node indices 0 to {count - 1}, found {nodes}")
+        if index.ndim != 1 or (
+            index.size and (index.dtype.kind not in "iu" or index.min() < 0 or index.max() >= count)
+        ):
+            raise InputError(f"{self.name}: expected node indices 0 to {count - 1}, found {index.tolist()[:8]}")
         return index.astype(np.int64)
 
     def _rows(self, values: ArrayLike, count: int) -> NDArray[np.float64]:

@@ -149,9 +149,7 @@ def is_done(sums: wp.array2d[Real], limits: wp.array[Real], iteration: wp.int32)
 
 
 @wp.kernel(enable_backward=False)
-def begin(
-    system: System, work: Work, gradient: wp.array[Vec3], sums: wp.array2d[Real]
-) -> None:
+def begin(system: System, work: Work, gradient: wp.array[Vec3], sums: wp.array2d[Real]) -> None:
     """Start from zero; row 0 of `sums` gets r.z and r.r in its last two columns."""
     i = wp.tid()
     r = -wp.cw_mul(system.free[i], gradient[i])
@@ -174,9 +172,7 @@ def measure_dilatation(
 
 
 @wp.kernel(enable_backward=False)
-def multiply(
-    system: System, work: Work, limits: wp.array[Real], sums: wp.array2d[Real], iteration: wp.int32
-) -> None:
+def multiply(system: System, work: Work, limits: wp.array[Real], sums: wp.array2d[Real], iteration: wp.int32) -> None:
     """Write the matrix times the direction, and add up their scalar product."""
     if not is_done(sums, limits, iteration):
         i = wp.tid()
@@ -186,9 +182,7 @@ def multiply(
 
 
 @wp.kernel(enable_backward=False)
-def advance(
-    system: System, work: Work, limits: wp.array[Real], sums: wp.array2d[Real], iteration: wp.int32
-) -> None:
+def advance(system: System, work: Work, limits: wp.array[Real], sums: wp.array2d[Real], iteration: wp.int32) -> None:
     """Go along the direction, and add up the next row of sums."""
     if not is_done(sums, limits, iteration):
         i = wp.tid()
@@ -226,8 +220,8 @@ class Solved:
     last: float
     """Norm of the residual at the end [N]."""
     bent: bool
-    """It stopped early, at a direction along which the matrix bends down (Nocedal and Wright, Numerical Optimization, 2nd
-    edition, algorithm 7.1)."""
+    """It stopped early, at a direction along which the matrix bends down (Nocedal and Wright, Numerical Optimization,
+    2nd edition, algorithm 7.1)."""
 
 
 class ConjugateGradient:
@@ -285,9 +279,7 @@ class ConjugateGradient:
             return Solved(int(iterations), float(first), float(last), bool(bent))
         self._sums.zero_()
         same = [self.system, self.work, self._limits, self._sums]
-        wp.launch(
-            begin, self._nodes, inputs=[self.system, self.work, self.gradient, self._sums], device=self._device
-        )
+        wp.launch(begin, self._nodes, inputs=[self.system, self.work, self.gradient, self._sums], device=self._device)
         for iteration in range(self._most):
             wp.launch(measure_dilatation, self._domains, inputs=[*same, iteration], device=self._device)
             wp.launch(multiply, self._nodes, inputs=[*same, iteration], device=self._device)

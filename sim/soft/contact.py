@@ -44,8 +44,8 @@ class Capsule:
 class Tools:
     """Ends of the capsules before and after the step [m]; radius, 0 for none [m]; friction; what the tissue does back.
 
-    `wrench` is force [N] and moment about the first end [N m]; `pressed` the force away from the tool at each point of the
-    surface in the step before [N]; `pierced` 1 + an element in which the tool's axis is, 0 where it is in none.
+    `wrench` is force [N] and moment about the first end [N m]; `pressed` the force away from the tool at each point of
+    the surface in the step before [N]; `pierced` 1 + an element in which the tool's axis is, 0 where it is in none.
     """
 
     first_before: wp.array[Vec3]
@@ -72,7 +72,7 @@ class Surface:
 
 @wp.struct
 class Touch:
-    """A point of the surface against one tool: depth [m], normal to the tissue, motion past the tool in this step [m]."""
+    """A point of the surface at one tool: depth [m], normal to the tissue, motion past the tool in this step [m]."""
 
     depth: Real
     normal: Vec3

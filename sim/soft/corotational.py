@@ -186,6 +186,4 @@ def stiffness(
     for axis in range(3):
         twist[axis] = twist[axis] + hooke + lift / wp.max(sums[axis], Real(1.0e-3))
         flip[axis] = flip[axis] + hooke
-    add_blocks(
-        frame, scaling, twist, flip, projected[0] == 1, rest_inverse[e], volume[e], element_blocks, e, blocks
-    )
+    add_blocks(frame, scaling, twist, flip, projected[0] == 1, rest_inverse[e], volume[e], element_blocks, e, blocks)

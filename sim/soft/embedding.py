@@ -29,9 +29,7 @@ def follow(
 
 
 @wp.kernel(enable_backward=False)
-def add_normals(
-    vertices: wp.array[wp.vec3f], triangles: wp.array2d[wp.int32], normals: wp.array[wp.vec3f]
-) -> None:
+def add_normals(vertices: wp.array[wp.vec3f], triangles: wp.array2d[wp.int32], normals: wp.array[wp.vec3f]) -> None:
     """Add each triangle's area vector to its corners."""
     t = wp.tid()
     a = vertices[triangles[t, 0]]

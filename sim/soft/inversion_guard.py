@@ -1,9 +1,9 @@
 """A stiffening of crushed elements, so that a hard push does not turn them inside out.
 
-Below half of its volume at rest an element resists with a pressure of its own, a parabola over the volume ratio that is 0
-at a half and at 0 and greatest between. Where no element is crushed the guard does nothing, so that no result changes. It
-ends at 0, since inverted elements that press outwards lock each other: without it a scrambled mesh finds its shape again.
-Half and the height are chosen: a tool the size of an element then crushes it instead of passing through.
+Below half of its volume at rest an element resists with a pressure of its own, a parabola over the volume ratio that is
+0 at a half and at 0 and greatest between. Where no element is crushed the guard does nothing, so no result changes. It
+ends at 0, since inverted elements that press outwards lock each other, and a scrambled mesh would not find its shape
+again. Half and the height are chosen: a tool the size of an element then crushes it instead of passing through.
 """
 
 # mypy: disable-error-code="arg-type, call-overload, index, operator, return-value, valid-type, var-annotated, misc"

@@ -2,10 +2,10 @@
 
 Smith, de Goes and Kim, Stable Neo-Hookean Flesh Simulation, ACM Transactions on Graphics 37(2), 2018,
 doi:10.1145/3180491. Energy a volume: m / 2 (I - 3) + l / 2 (J - alpha)^2 - m / 2 log(I + 1), with I = |F|^2 and
-J = det F; alpha makes the rest state free of stress. To give Lamé's mu and lambda in small strains, m is 4/3 mu and l is
-lambda + 5/6 mu. The volumetric term is the same, but for a constant, as lambda / 2 (J - 1)^2 + 5/16 m (J - 2.2)^2. The
-first of these acts on the mean of a domain (see `sim.soft.pattern`), as with the corotational law; the second stays with
-the element, and keeps it from inverting where its domain is sound.
+J = det F; alpha makes the rest state free of stress. To give Lamé's mu and lambda in small strains, m is 4/3 mu and l
+is lambda + 5/6 mu. The volumetric term is the same, but for a constant, as lambda / 2 (J - 1)^2 + 5/16 m (J - 2.2)^2.
+The first of these acts on the mean of a domain (see `sim.soft.pattern`), as with the corotational law; the second stays
+with the element, and keeps it from inverting where its domain is sound.
 """
 
 # mypy: disable-error-code="arg-type, call-overload, index, operator, return-value, valid-type, var-annotated, misc"

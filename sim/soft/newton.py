@@ -19,7 +19,7 @@ from sim.soft.tet_mesh import TetMesh, surface_areas
 from sim.wall_kernels import quiet
 
 _HALVINGS = 12
-_QUICK = 2  # Newton iterations of a step before the exact stiffness pays
+_QUICK = 3  # Newton iterations of a step before the exact stiffness pays
 _SLOW = 0.8  # a step that leaves more than this share of the residual was slow
 _FORCING = 3e-3  # a Newton step need not be solved better than this share of the residual before it
 _FLOOR = 1e-9  # forces below this share of shear modulus times face are rounding
@@ -69,6 +69,8 @@ class Minimised:
     cg_iterations: int
     residual: float
     """Norm of the unbalanced forces over that of the forces."""
+    tolerance: float
+    """What it should be at most."""
     converged: bool
     finite: bool
 
@@ -84,9 +86,7 @@ class Newton:
         serial = wp.get_device(device).is_cpu if options.serial is None else options.serial
         self.pattern = build_pattern(mesh, options.integration)
         count, elements, domains = len(mesh.nodes), len(mesh.tets), len(self.pattern.domain_volume)
-        self._solver = ConjugateGradient(
-            self.pattern, most=options.cg_iterations, device=device, serial=serial
-        )
+        self._solver = ConjugateGradient(self.pattern, most=options.cg_iterations, device=device, serial=serial)
 
         def fixed(values: NDArray[Any], dtype: Any) -> wp.array:
             return wp.array(np.ascontiguousarray(values), dtype=dtype, device=device)
@@ -114,7 +114,17 @@ class Newton:
 
         nodes = node_forces.Nodes()
         nodes.mass = fixed(mesh.masses.astype(HOST), Real)
-        for name in ("start", "velocity", "load", "ground", "ground_anchor", "hold", "hold_limit", "hold_anchor", "free"):
+        for name in (
+            "start",
+            "velocity",
+            "load",
+            "ground",
+            "ground_anchor",
+            "hold",
+            "hold_limit",
+            "hold_anchor",
+            "free",
+        ):
             setattr(nodes, name, getattr(self, name).device)
 
         shear, _ = mesh.lame
@@ -129,7 +139,10 @@ class Newton:
         rest_inverse = fixed(np.linalg.inv(edges.transpose(0, 2, 1)).astype(HOST), Mat33)
         volume, modulus = fixed(mesh.volumes.astype(HOST), Real), fixed(shear.astype(HOST), Real)
         domain = fixed(self.pattern.domain, wp.int32)
-        domain_volume, domain_lame = fixed(self.pattern.domain_volume.astype(HOST), Real), fixed(lame.astype(HOST), Real)
+        domain_volume, domain_lame = (
+            fixed(self.pattern.domain_volume.astype(HOST), Real),
+            fixed(lame.astype(HOST), Real),
+        )
         self._direction = wp.zeros(elements, dtype=Mat33, device=device)
         self._dilatation = wp.zeros(domains, dtype=Real, device=device)
         pressure = wp.zeros(domains, dtype=Real, device=device)
@@ -185,7 +198,9 @@ class Newton:
             launch(law.stress, elements, *element, pressure, direction, gradient),
             launch(node_forces.add_forces, count, step, nodes, x, gradient, sums),
         ]
-        self._touch = launch(contact.add_forces, len(triangles), self._surface, tools, self.start.device, x, gradient, sums)
+        self._touch = launch(
+            contact.add_forces, len(triangles), self._surface, tools, self.start.device, x, gradient, sums
+        )
         self._residual = launch(node_forces.measure_residual, count, nodes, gradient, sums)
         blocks_of = fixed(self.pattern.element_blocks, wp.int32)
         self.projected = SharedArray(np.zeros(1, np.int32), wp.int32, device)
@@ -269,17 +284,18 @@ class Newton:
         total, iterations, slow = 0, 0, False
         while True:
             if not np.isfinite(sums).all():
-                return Minimised(iterations, total, float("nan"), False, False)
+                return Minimised(iterations, total, float("nan"), options.tolerance, False, False)
             norm, scale = float(np.sqrt(sums[RESIDUAL])), float(np.sqrt(sums[SCALE]))
             enough = max(options.tolerance * scale, self._floor)
             residual = norm / max(scale, self._floor / options.tolerance)
             if norm <= enough or iterations == options.newton_iterations:
-                return Minimised(iterations, total, residual, norm <= enough, True)
+                return Minimised(iterations, total, residual, options.tolerance, norm <= enough, True)
             wanted = max(0.5 * enough, _FORCING * norm)
-            solved = self._search(touching, wanted, quick=iterations < _QUICK, projected=False)
+            quick = iterations < _QUICK
+            solved = self._search(touching, wanted, quick=quick, projected=quick)
             total += solved.iterations
-            # Where the matrix bends down, its positive part leads back to where it does not, unless that has just proved
-            # slow; then the way down along the bend does.
+            # Where the matrix bends down, its positive part leads back to where it does not, unless that has just
+            # proved slow; then the way down along the bend does.
             projected = solved.bent and not slow
             if projected:
                 total += self._search(touching, wanted, quick=False, projected=True).iterations
@@ -303,7 +319,7 @@ class Newton:
         self._solver.clear()
         self.projected.host[0] = projected
         self.projected.push()
-        (self._quick if quick and not projected else self._exact).launch()
+        (self._quick if quick else self._exact).launch()
         for command in self._stiffness:
             command.launch()
         if touching:

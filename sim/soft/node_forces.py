@@ -12,8 +12,8 @@ import warp as wp
 from sim.soft.precision import Mat33, Real, Vec3
 
 ENERGY, RESIDUAL, SCALE, SLOPE, LONGEST = 0, 1, 2, 3, 4
-"""Places in the array of sums: potential [J], squared norms of the residual and of the forces in it [N^2]; of a direction,
-its slope [J] and the longest move of a node in it [m]."""
+"""Places in the array of sums: potential [J], squared norms of the residual and of the forces in it [N^2]; of a
+direction, its slope [J] and the longest move of a node in it [m]."""
 
 RATE, DRAG, GRAVITY = 0, 1, 2
 """Places in the array `step`: 1 / h [1/s], 0 for equilibrium; drag [1/s]; gravity [m/s^2], three numbers."""
@@ -114,9 +114,7 @@ def measure_residual(nodes: Nodes, gradient: wp.array[Vec3], sums: wp.array[Real
 
 
 @wp.kernel(enable_backward=False)
-def move(
-    before: wp.array[Vec3], towards: wp.array[Vec3], share: wp.array[Real], x: wp.array[Vec3]
-) -> None:
+def move(before: wp.array[Vec3], towards: wp.array[Vec3], share: wp.array[Real], x: wp.array[Vec3]) -> None:
     """Set x = before + share towards."""
     i = wp.tid()
     x[i] = before[i] + share[0] * towards[i]
@@ -124,7 +122,7 @@ def move(
 
 @wp.kernel(enable_backward=False)
 def measure_slope(gradient: wp.array[Vec3], towards: wp.array[Vec3], sums: wp.array[Real]) -> None:
-    """Add the change of the potential along a direction [J], and find its longest move; held nodes do not move in it."""
+    """Add the change of the potential along a direction [J], and find its longest move; held nodes stay."""
     i = wp.tid()
     wp.atomic_max(sums, LONGEST, wp.length(towards[i]))
     wp.atomic_add(sums, SLOPE, wp.dot(gradient[i], towards[i]))

@@ -1,9 +1,9 @@
 """Where each element's numbers go: the sparsity of the stiffness matrix and of the dilatation.
 
-The dilatation theta of a *domain* is the mean over the element quarters in it. With nodal integration (Bonet and Burton,
-Communications in Numerical Methods in Engineering 14, 1998, doi:10.1002/(SICI)1099-0887(199805)14:5<437::AID-CNM162>3.0.CO;2-W)
-a domain is what lies around a node, one for each tissue there; with element integration it is the element. Rows of
-matrix B are the derivatives of theta by the nodes, scaled so that the volumetric stiffness is B^T B: as wide as the
+The dilatation theta of a *domain* is the mean over the element quarters in it. With nodal integration (Bonet and
+Burton, A simple average nodal pressure tetrahedral element, Communications in Numerical Methods in Engineering 14,
+1998) a domain is what lies around a node, one for each tissue there; with element integration it is the element. Rows
+of matrix B are the derivatives of theta by the nodes, scaled so that the volumetric stiffness is B^T B: as wide as the
 graph of the mesh, where the product itself would reach the neighbours' neighbours.
 """
 
@@ -78,7 +78,7 @@ def build_pattern(mesh: TetMesh, integration: Integration) -> Pattern:
         diagonal=np.flatnonzero(rows == columns).astype(np.int32),
         element_blocks=blocks.reshape(-1, 16).astype(np.int32),
         domain=domain.astype(np.int32),
-        domain_volume=np.bincount(domain.ravel(), np.repeat(mesh.volumes / 4, 4)),
+        domain_volume=np.asarray(np.bincount(domain.ravel(), np.repeat(mesh.volumes / 4, 4)), np.float64),
         domain_lame=domain_lame,
         b_start=_starts(b_rows, domains),
         b_column=b_columns.astype(np.int32),

@@ -15,9 +15,9 @@ class SoftFault:
     time: float
     """[s]"""
     index: int
-    """Of the node ("not finite"), element ("inverted") or tool ("tunnelled"); -1 where the fault has no single place."""
+    """Of the node ("not finite"), element ("inverted") or tool ("tunnelled"); -1 where there is no single place."""
     place: tuple[float, float, float]
-    """[m], world frame, at rest; NaN where the fault has no single place."""
+    """[m], world frame, at rest; NaN where there is no single place."""
     detail: str
 
     def __str__(self) -> str:

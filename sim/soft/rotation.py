@@ -80,9 +80,7 @@ def eigenvectors(symmetric: Mat33) -> Mat33:
             q = wp.where(pair == 0, 1, 2)
             if a[p, q] != Real(0.0):
                 tau = (a[q, q] - a[p, p]) / (Real(2.0) * a[p, q])
-                t = wp.where(tau >= Real(0.0), Real(1.0), Real(-1.0)) / (
-                    wp.abs(tau) + wp.sqrt(Real(1.0) + tau * tau)
-                )
+                t = wp.where(tau >= Real(0.0), Real(1.0), Real(-1.0)) / (wp.abs(tau) + wp.sqrt(Real(1.0) + tau * tau))
                 c = Real(1.0) / wp.sqrt(Real(1.0) + t * t)
                 s = t * c
                 turn = wp.identity(n=3, dtype=Real)

@@ -1,8 +1,8 @@
 """The second derivative of an isotropic energy in the frame of the singular values of F.
 
-There it falls into one 3 x 3 block (scaling) and, for each pair of axes, a twist and a flip with known eigenvalues (Smith,
-de Goes and Kim, Analytic Eigensystems for Isotropic Distortion Energies, ACM Transactions on Graphics 38(1), 2019,
-doi:10.1145/3241041), so that negative ones are found, and set to zero where that is wanted.
+There it falls into one 3 x 3 block (scaling) and, for each pair of axes, a twist and a flip with known eigenvalues
+(Smith, de Goes and Kim, Analytic Eigensystems for Isotropic Distortion Energies, ACM Transactions on Graphics 38(1),
+2019, doi:10.1145/3241041), so that negative ones are found, and set to zero where that is wanted.
 """
 
 # mypy: disable-error-code="arg-type, call-overload, index, operator, return-value, valid-type, var-annotated, misc"
@@ -87,9 +87,7 @@ def add_blocks(
     odd = Real(0.5) * (flip - twist)
     # For displacements along the left vectors, the block of corners with gradients a and b along the right ones has
     # scaling[p, q] a[p] b[q] + odd[axis of p, q] b[p] a[q], and on the diagonal even[axis of p, r] a[r] b[r].
-    mixed = Mat33(
-        Real(0.0), odd[2], odd[1], odd[2], Real(0.0), odd[0], odd[1], odd[0], Real(0.0)
-    )
+    mixed = Mat33(Real(0.0), odd[2], odd[1], odd[2], Real(0.0), odd[0], odd[1], odd[0], Real(0.0))
     for i in range(4):
         a = wp.transpose(frame.right) * shape_gradient(rest_inverse, i)
         for j in range(i + 1):
@@ -97,9 +95,7 @@ def add_blocks(
             c = wp.cw_mul(a, b)
             local = wp.cw_mul(scaling, wp.outer(a, b)) + wp.cw_mul(mixed, wp.outer(b, a))
             local += wp.diag(
-                Vec3(
-                    even[2] * c[1] + even[1] * c[2], even[2] * c[0] + even[0] * c[2], even[1] * c[0] + even[0] * c[1]
-                )
+                Vec3(even[2] * c[1] + even[1] * c[2], even[2] * c[0] + even[0] * c[2], even[1] * c[0] + even[0] * c[1])
             )
             block = volume * (frame.left * local * wp.transpose(frame.left))
             wp.atomic_add(blocks, element_blocks[e, 4 * i + j], block)

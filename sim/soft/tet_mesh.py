@@ -60,7 +60,8 @@ class TetMesh:
         return np.ascontiguousarray(faces[np.sort(first[count == 1])])
 
     def _shared(self, per_element: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.bincount(self.tets.ravel(), np.repeat(per_element / 4, 4), minlength=len(self.nodes))
+        shares = np.bincount(self.tets.ravel(), np.repeat(per_element / 4, 4), minlength=len(self.nodes))
+        return np.asarray(shares, np.float64)
 
 
 def signed_volumes(nodes: NDArray[np.float64], tets: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -117,7 +118,9 @@ def tet_mesh(
     longest = np.ptp(points[corners], axis=1).max(axis=1)
     flat = np.flatnonzero(np.abs(volumes) <= 1e-9 * longest**3)
     if len(flat):
-        raise InputError(f"{name}: expected elements with a volume, found none in element {flat[0]}: {corners[flat[0]]}")
+        raise InputError(
+            f"{name}: expected elements with a volume, found none in element {flat[0]}: {corners[flat[0]]}"
+        )
     index, table = _tissues(tissue, tissues, len(corners), name)
     return TetMesh(points, corners, index, table)
 

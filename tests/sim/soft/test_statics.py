@@ -164,9 +164,7 @@ def test_nodal_integration_does_not_lock_beside_quadratic_elements_on_the_same_m
         mu, lam = (float(value[0]) for value in mesh.lame)
         fine = quadratic_displacement(mesh.nodes, mesh.tets, (mu, lam), held, (triangles, each))
         for integration in ("nodal", "element"):
-            body = settled(
-                mesh, load, fixed=held[:, 0], options=SoftOptions(integration=integration, tolerance=1e-4)
-            )
+            body = settled(mesh, load, fixed=held[:, 0], options=SoftOptions(integration=integration, tolerance=1e-4))
             sags[integration, poisson] = (mesh.nodes - body.positions)[end, 1].mean() / -fine[end, 1].mean()
     # What is left is the stiffness of linear elements in bending, which has nothing to do with the volume.
     assert sags["nodal", 0.45] > sags["nodal", 0.3] - 0.04

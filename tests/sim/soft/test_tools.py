@@ -82,7 +82,7 @@ def test_a_tool_at_three_metres_a_second_does_not_jump_through(slab):
 
 def test_a_tool_that_is_set_into_the_tissue_is_named(slab):
     slab.set_tools([Capsule((0.04, 0.015, 0.03), (0.04, 0.015, 0.03), 0.002)])
-    with pytest.raises(SoftFaultError, match="tunnelled at 0.0167 s .*tool's axis is inside the tissue"):
+    with pytest.raises(SoftFaultError, match=r"tunnelled at 0.0167 s .*tool's axis is inside the tissue"):
         slab.step(FRAME)
 
 
