@@ -292,13 +292,14 @@ class Newton:
                 return Minimised(iterations, total, residual, options.tolerance, norm <= enough, True)
             wanted = max(0.5 * enough, _FORCING * norm)
             quick = iterations < _QUICK
-            solved = self._search(touching, wanted, quick=quick, projected=quick)
+            # A step begins with tools that overlap the tissue; how the push turns tells nothing yet.
+            solved = self._search(touching, wanted, quick=quick, projected=iterations == 0)
             total += solved.iterations
             # Where the matrix bends down, its positive part leads back to where it does not, unless that has just
             # proved slow; then the way down along the bend does.
             projected = solved.bent and not slow
             if projected:
-                total += self._search(touching, wanted, quick=False, projected=True).iterations
+                total += self._search(touching, wanted, quick=quick, projected=True).iterations
             slope = self._measure_slope()
             iterations += 1
             energy = float(sums[ENERGY])
