@@ -37,8 +37,7 @@ def dilatation_rows(
     rest_inverse: wp.array[Mat33],
     volume: wp.array[Real],
     domain: wp.array2d[wp.int32],
-    domain_volume: wp.array[Real],
-    domain_lame: wp.array[Real],
+    domain_scale: wp.array[Real],
     direction: wp.array[Mat33],
     element_b: wp.array2d[wp.int32],
     b: wp.array[Vec3],
@@ -49,8 +48,7 @@ def dilatation_rows(
         rest_inverse: Inverse of the edges at rest [1/m].
         volume: Of the elements at rest [m^3].
         domain: Of each quarter of an element.
-        domain_volume: [m^3]
-        domain_lame: Lamé's first parameter [Pa].
+        domain_scale: Square root of Lamé's first parameter over volume [sqrt(Pa/m^3)].
         direction: Derivative of each element's dilatation by F.
         element_b: Entry of B for (quarter, corner) of each element.
         b: [sqrt(N/m)]; added to.
@@ -62,7 +60,7 @@ def dilatation_rows(
         towards = (Real(0.25) * volume[e]) * (g * shape_gradient(inverse, j))
         for i in range(4):
             d = domain[e, i]
-            wp.atomic_add(b, element_b[e, 4 * i + j], wp.sqrt(domain_lame[d] / domain_volume[d]) * towards)
+            wp.atomic_add(b, element_b[e, 4 * i + j], domain_scale[d] * towards)
 
 
 @wp.kernel(enable_backward=False)

@@ -38,7 +38,7 @@ def try_rotation(f: Mat33) -> Mat33:
             break
         move = value / slope
         s = s - move
-        if wp.abs(move) <= Real(1.0e-15) * s:
+        if wp.abs(move) <= Real(1.0e-12) * s:  # it converges quadratically: the next move would be rounding
             break
     below = (s * s - square) * s - Real(2.0) * determinant
     result = Mat33()
