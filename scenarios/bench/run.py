@@ -66,8 +66,9 @@ def _anatomy(options: BenchOptions) -> list[Figure]:
 
 def _physics(options: BenchOptions) -> list[Figure]:
     from scenarios.bench.physics import bench_physics
+    from scenarios.bench.soft import bench_soft
 
-    return bench_physics(seed=options.seed, seconds=options.seconds, threads=options.threads)
+    return bench_physics(seed=options.seed, seconds=options.seconds, threads=options.threads) + bench_soft()
 
 
 def _render(options: BenchOptions) -> list[Figure]:

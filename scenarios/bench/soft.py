@@ -1,0 +1,196 @@
+"""How fast soft tissue runs, beside PyBullet's soft body on the same mesh, and how far it is from linear elements.
+
+Times are those that the processor spent (both run in one thread of this process), so that other work on the machine
+does not count.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import pybullet
+from numpy.typing import NDArray
+
+from assets.materials import Mechanical
+from scenarios.bench.linear_fem import static_displacement
+from scenarios.figures import Figure
+from sim.soft.body import SoftBody
+from sim.soft.contact import Capsule
+from sim.soft.newton import SoftOptions
+from sim.soft.tet_mesh import TetMesh, tet_mesh
+from sim.soft.tet_shapes import box
+from sim.world import BulletWorld
+
+FRAME = 1 / 60
+"""[s]"""
+_SIZE = (0.16, 0.10, 0.10)  # of the block [m]: about that of the right lobe of a liver
+_CELLS = {"soft2k": (9, 6, 6), "soft10k": (16, 10, 10)}  # 1,944 and 9,600 tetrahedra
+_RADIUS = 0.02  # of the sphere [m]
+_BULLET_STEP = 0.001  # [s]; the explicit steps of PyBullet's soft body blow up at longer ones
+_OPTIONS = SoftOptions(tolerance=3e-3)
+_TISSUE = Mechanical(density=1060.0, youngs_modulus=5000.0, poisson_ratio=0.45, friction=0.1)
+
+
+class _SoftWorld(BulletWorld):
+    """The world with one of PyBullet's deformable bodies."""
+
+    def __enter__(self) -> "_SoftWorld":
+        super().__enter__()
+        pybullet.resetSimulation(pybullet.RESET_USE_DEFORMABLE_WORLD, physicsClientId=self._client)
+        pybullet.setGravity(0.0, -9.81, 0.0, physicsClientId=self._client)
+        pybullet.setTimeStep(_BULLET_STEP, physicsClientId=self._client)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+
+    def add_soft(self, mesh: TetMesh) -> int:
+        """Add a mesh as a Neo-Hookean body."""
+        path = Path(self._folder.name) / "tissue.vtk"
+        path.write_text(_vtk(mesh), encoding="ascii")
+        mu, lam = (float(value[0]) for value in mesh.lame)
+        return int(
+            pybullet.loadSoftBody(
+                str(path),
+                mass=float(mesh.masses.sum()),
+                useNeoHookean=1,
+                NeoHookeanMu=4 / 3 * mu,  # its constants are those of Smith et al. 2018, not Lamé's
+                NeoHookeanLambda=lam + 5 / 6 * mu,
+                NeoHookeanDamping=0.01,
+                collisionMargin=0.001,
+                physicsClientId=self._client,
+            )
+        )
+
+    def anchor(self, body: int, nodes: NDArray[np.int64]) -> None:
+        """Hold nodes where they are."""
+        for node in nodes:
+            pybullet.createSoftBodyAnchor(body, int(node), -1, -1, physicsClientId=self._client)
+
+    def advance(self, steps: int) -> None:
+        """Step on."""
+        for _ in range(steps):
+            pybullet.stepSimulation(physicsClientId=self._client)
+
+    def nodes(self, body: int) -> NDArray[np.float64]:
+        """Return the body's nodes [m], shape (n, 3)."""
+        flag = pybullet.MESH_DATA_SIMULATION_MESH
+        return np.array(pybullet.getMeshData(body, -1, flags=flag, physicsClientId=self._client)[1])
+
+
+def bench_soft(*, frames: int = 20) -> list[Figure]:
+    """Measure frames of a block under its weight that a sphere presses, at two sizes.
+
+    Args:
+        frames: Of 1/60 s each, the same for both.
+    """
+    figures = []
+    for name, cells in _CELLS.items():
+        mesh = tet_mesh(*box(_SIZE, cells), _TISSUE)
+        subset = f"block, {len(mesh.tets)} tetrahedra, nu = {_TISSUE.poisson_ratio}, residual <= {_OPTIONS.tolerance:g}"
+        ours = pressed_frames(mesh, frames)
+        how = "processor time of one frame of 1/60 s, a sphere pressing and sliding; quartiles"
+        low, median, high = (1e3 * float(value) for value in np.quantile(ours, (0.25, 0.5, 0.75)))
+        figures.append(Figure(f"physics.{name}.ms", subset, median, "ms", low, high, len(ours), how))
+        speed = 1e3 * FRAME / median
+        figures.append(
+            Figure(
+                f"physics.{name}.vs_real_time", subset, speed, "1", n=len(ours), how="simulated over spent time, 1 core"
+            )
+        )
+        figures.append(
+            Figure(
+                f"physics.{name}.error",
+                subset,
+                error_against_linear_elements(mesh),
+                "1",
+                how="greatest error of a node over greatest displacement, against SciPy on the same mesh, small load",
+            )
+        )
+        if name == "soft10k":
+            bullet = bullet_frames(mesh, frames)
+            low, theirs, high = (1e3 * float(value) for value in np.quantile(bullet, (0.25, 0.5, 0.75)))
+            how = f"processor time of the same frames in steps of {_BULLET_STEP * 1e3:g} ms, bottom anchored; quartiles"
+            figures.append(Figure(f"physics.{name}.pybullet.ms", subset, theirs, "ms", low, high, frames, how))
+            how = "times as fast, medians of one run; ours stopped on the residual"
+            figures.append(Figure(f"physics.{name}.vs_pybullet", subset, theirs / median, "1", n=frames, how=how))
+    return figures
+
+
+def sphere_centre(frame: int) -> tuple[float, float, float]:
+    """Return where the pressing sphere is [m]: 1 mm deeper into the top each frame, then aside."""
+    return 0.07 + 0.001 * max(0, frame - 10), _SIZE[1] + _RADIUS - 0.001 * min(frame, 10), 0.05
+
+
+def pressed_frames(mesh: TetMesh, frames: int) -> list[float]:
+    """Return the processor time [s] of each frame in which a sphere goes into a block's top and aside."""
+    body = SoftBody(mesh, _OPTIONS)
+    body.fix(mesh.nodes[:, 1] < 1e-9)
+    body.step(FRAME)  # the kernels are loaded in it
+    body.place(mesh.nodes)
+    times = []
+    for frame in range(frames):
+        centre = sphere_centre(frame)
+        body.set_tools([Capsule(centre, centre, _RADIUS, 0.1)])
+        times.append(_spent(lambda: body.step(FRAME)))
+    return times
+
+
+def bullet_frames(mesh: TetMesh, frames: int) -> list[float]:
+    """Return the processor time [s] that PyBullet takes for each of the same frames.
+
+    Raises:
+        RuntimeError: It did not load the mesh, or did not press it; it fails without a word.
+    """
+    steps = round(FRAME / _BULLET_STEP)
+    with _SoftWorld() as world:
+        body = world.add_soft(mesh)
+        if body < 0:
+            raise RuntimeError("expected PyBullet to load a soft body, found that it did not")
+        before = world.nodes(body)
+        world.anchor(body, np.flatnonzero(mesh.nodes[:, 1] < 1e-9))
+        sphere = world.add_spheres([_RADIUS])
+        times = []
+        for frame in range(frames):
+            world.place(sphere, np.array([sphere_centre(frame)]))
+            times.append(_spent(lambda: world.advance(steps)) * FRAME / _BULLET_STEP / steps)
+        moved = world.nodes(body) - before
+    sunk = -float(moved[:, 1].min())
+    if len(before) != len(mesh.nodes) or not 1e-4 < sunk < _SIZE[1]:
+        raise RuntimeError(
+            f"expected {len(mesh.nodes)} nodes to be pressed, found {len(before)} that sank {sunk:.2g} m"
+        )
+    return times
+
+
+def error_against_linear_elements(mesh: TetMesh) -> float:
+    """Return the greatest error of a node over the greatest displacement under a small weight, bottom held."""
+    weight = 1e-3 * 9.81
+    body = SoftBody(mesh, _OPTIONS, gravity=(0.0, -weight, 0.0))
+    bottom = mesh.nodes[:, 1] < 1e-9
+    body.fix(bottom)
+    body.equilibrate()
+    mu, lam = (float(value[0]) for value in mesh.lame)
+    load = np.zeros_like(mesh.nodes)
+    load[:, 1] = -weight * mesh.masses
+    held = np.repeat(bottom[:, None], 3, axis=1)
+    expected = static_displacement(mesh.nodes, mesh.tets, (mu, lam), held, load, volumetric="nodal")
+    return float(np.abs(body.positions - mesh.nodes - expected).max() / np.abs(expected).max())
+
+
+def _spent(function: Callable[[], object]) -> float:
+    start = time.process_time()
+    function()
+    return time.process_time() - start
+
+
+def _vtk(mesh: TetMesh) -> str:
+    lines = ["# vtk DataFile Version 2.0", "tissue", "ASCII", "DATASET UNSTRUCTURED_GRID"]
+    lines += [f"POINTS {len(mesh.nodes)} double", *(f"{x:.9g} {y:.9g} {z:.9g}" for x, y, z in mesh.nodes)]
+    lines += [f"CELLS {len(mesh.tets)} {5 * len(mesh.tets)}", *(f"4 {a} {b} {c} {d}" for a, b, c, d in mesh.tets)]
+    lines += [f"CELL_TYPES {len(mesh.tets)}", *["10"] * len(mesh.tets)]
+    return "\n".join(lines) + "\n"
