@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,13 +15,15 @@ from assets.transforms import unit
 
 LENGTH = (0.075, 0.100)
 """Of the gallbladder [m]: 7 to 10 cm, 3 cm wide (Gray's Anatomy, 41st edition, chapter 68)."""
-FUNDUS = (0.012, 0.022)
+FUNDUS = (0.008, 0.018)
 """How far the fundus stands out beyond the liver's edge [m]; chosen after pictures of laparoscopy."""
 PROFILE = np.array(
     [[0.00, 0.0030], [0.05, 0.0042], [0.13, 0.0088], [0.22, 0.0110], [0.34, 0.0118], [0.60, 0.0148], [0.82, 0.0168],
      [0.93, 0.0150]]
 )
 """Radius [m] along the axis from neck to fundus, as shares of its length: Hartmann's pouch at 0.15 to 0.25."""
+NECK = 0.020
+"""Least distance of the neck from the porta hepatis, which leaves room for the cystic duct [m]; chosen."""
 VOLUME = 0.040e-3
 """Of a gallbladder of middle length with this profile [m^3]; measured."""
 CYSTIC = (0.030, 0.040)
@@ -58,7 +61,7 @@ class Biliary:
 
     def late(self) -> tuple[Solid, ...]:
         """Return ducts and arteries, which give way to the organs that they lead to."""
-        fine = {"spacing": FINEST, "rounding": 0.0006}
+        fine: dict[str, Any] = {"spacing": FINEST, "rounding": 0.0006}
         return (
             self.cystic_duct.solid("cystic_duct", "gallbladder", **fine),
             self.bile_duct.solid("bile_duct", "gallbladder", **fine),
@@ -81,9 +84,10 @@ def draw_gallbladder(rng: np.random.Generator, body: Body, liver: Liver) -> tupl
     outside = np.flatnonzero((sample(box, field, probe) > 0) & (steps > 0.03))
     edge = float(steps[outside[0]]) if len(outside) else 0.11
     length = float(rng.uniform(*LENGTH)) * float(body.scale.prod() ** (1 / 3))
-    factor = float(np.sqrt(body.volumes["gallbladder"] / (VOLUME * length / 0.0875)))
     share, radius = PROFILE.T
-    tip = edge + float(rng.uniform(*FUNDUS)) - factor * PROFILE[-1, 1]
+    tip = edge + float(rng.uniform(*FUNDUS)) - PROFILE[-1, 1]
+    length = min(length, (tip - NECK) / PROFILE[-1, 0])
+    factor = float(np.sqrt(body.volumes["gallbladder"] / (VOLUME * length / 0.0875)))
     places = tip - length * (PROFILE[-1, 0] - share)
     axis = liver.hilum + np.array([0.010, 0.0, 0.0]) + places[:, None] * along
     # each ball sinks a third of its width into the visceral surface
@@ -133,8 +137,8 @@ def draw_biliary(
     out = unit(gallbladder.points[0] - gallbladder.points[4])
     top = at(0.002, 0.006, 0.002)
     join = at(0.008, 0.002, -0.024)
-    papilla = body.place(np.array([0.041, -0.033, 0.026]))
-    ducts = np.stack([top, at(0.005, 0.005, -0.010), join, body.place(np.array([0.030, -0.034, 0.056])), papilla])
+    papilla = body.place(np.array([0.042, -0.034, 0.018]))
+    ducts = np.stack([top, at(0.005, 0.005, -0.010), join, body.place(np.array([0.029, -0.034, 0.050])), papilla])
     wave = unit(np.cross(out, np.array([0.0, 0.0, 1.0])))
     bend = neck + 0.008 * out
     middle = (bend + join) / 2
@@ -143,14 +147,15 @@ def draw_biliary(
     duct = np.stack([neck, bend, (bend + middle) / 2 + swing * wave, (middle + join) / 2 - swing * wave, join])
     portal = np.stack([body.place(np.array([0.004, -0.042, 0.040])), at(-0.004, -0.012, -0.022), at(0.0, -0.009, -0.008), at(0.001, -0.004, 0.006)])
     artery = np.stack([body.place(np.array([-0.018, -0.040, 0.062])), at(-0.010, -0.003, -0.022), at(-0.007, 0.003, -0.008), at(-0.004, 0.005, 0.006)])
-    branch = at(-0.006, 0.003, -0.008, 0.0)
+    origin = artery[2]
     pouch = marks["gallbladder_infundibulum"]
     wall = pouch + (float(gallbladder.radii.max()) * 0.55) * unit(np.cross(gallbladder.points[6] - gallbladder.points[0], liver.down))
-    twig = np.stack([branch, at(0.003, 0.011, -0.004), (at(0.008, 0.010, -0.006) + wall) / 2 - 0.002 * liver.down, wall])
+    twig = np.stack([origin, at(0.003, 0.011, -0.004), (at(0.008, 0.010, -0.006) + wall) / 2 - 0.002 * liver.down, wall])
     box = Box.around(hilum - [0.06, 0.06, 0.09], hilum + [0.07, 0.07, 0.03])
     keep = _union(box, obstacles)
 
     def route(nodes: Array, radii: Array, free: tuple[int, int]) -> Tube:
+        """Run a tube through nodes, push it off what is there already, and count it among that."""
         line = curve(np.column_stack([nodes, radii]), 0.0012)
         points = line[:, :3].copy()
         move = np.zeros(len(points))
@@ -160,20 +165,18 @@ def draw_biliary(
             slope = slopes(box, keep, points)
             points += 0.7 * excess[:, None] * slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 0.3) ** 2
             points[1:-1] += 0.25 * ((points[2:] + points[:-2]) / 2 - points[1:-1])
-        return Tube(points, line[:, 3])
+        result = Tube(points, line[:, 3])
+        np.minimum(keep, result.function(box), out=keep)
+        return result
 
     size = float(body.scale.prod() ** (1 / 3))
-    cystic = route(duct, np.full(len(duct), CYSTIC_RADIUS), (5, 0))
+    vein = route(portal, np.full(len(portal), PORTAL_RADIUS * size * rng.uniform(0.92, 1.08)), (0, 12))
+    bile = route(ducts, np.full(len(ducts), DUCT_RADIUS * size), (3, 8))
+    cystic = route(duct, np.full(len(duct), CYSTIC_RADIUS), (5, 4))
+    supply = route(artery, np.linspace(ARTERY_RADIUS, 0.0018, len(artery)) * size, (0, 3))
+    branch = route(twig, np.full(len(twig), TWIG_RADIUS), (2, 3))
     marks = marks | {"cystic_duct": cystic.points[len(cystic.points) // 2].copy(), "porta_hepatis": hilum.copy()}
-    return Biliary(
-        gallbladder=gallbladder,
-        cystic_duct=cystic,
-        bile_duct=route(ducts, np.full(len(ducts), DUCT_RADIUS * size), (3, 8)),
-        hepatic_artery=route(artery, np.linspace(ARTERY_RADIUS, 0.0018, len(artery)) * size, (0, 3)),
-        cystic_artery=route(twig, np.full(len(twig), TWIG_RADIUS), (2, 3)),
-        portal_vein=route(portal, np.full(len(portal), PORTAL_RADIUS * size * rng.uniform(0.92, 1.08)), (0, 12)),
-        landmarks=marks,
-    )
+    return Biliary(gallbladder, cystic, bile, supply, branch, vein, marks)
 
 
 def _union(box: Box, solids: Sequence[Solid]) -> Field:

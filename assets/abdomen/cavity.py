@@ -11,13 +11,13 @@ from assets.abdomen.lattice import Array, Box, Field
 from assets.abdomen.solids import Ripple, Solid, curve, ellipsoid, reach_of, smooth_max, tube
 
 # The template, in RAS axes about the middle of the abdomen [m].
-HALF_WIDTH = 0.131
+HALF_WIDTH = 0.124
 """As of the abdomen of assets/colon/course.py, less its wall [m]."""
-BACK = -0.089
+BACK = -0.075
 """Bottom of the paravertebral gutters [m]."""
 RESTING = 0.048
 """Inner face of the anterior wall at the umbilicus before insufflation [m]."""
-COSTAL = 0.074
+COSTAL = 0.068
 """Inner face of the wall at the costal margin and the xiphoid [m]: ribs do not lift."""
 UMBILICUS, XIPHOID, PUBIS = -0.030, 0.125, -0.190
 """Levels on the midline, z [m]; xiphoid to umbilicus 15.5 cm, umbilicus to pubis 16 cm."""
@@ -25,9 +25,9 @@ SPINE = np.array([0.0, -0.112])
 """Middle of the vertebral bodies, x and y [m]; as in assets/colon/course.py."""
 SPINE_RADIUS = 0.052
 """With the psoas and the great vessels' bed before it [m]."""
-DOMES = np.array([[0.070, -0.012, 0.192], [-0.068, -0.018, 0.176]])
+DOMES = np.array([[0.068, -0.012, 0.188], [-0.066, -0.018, 0.164]])
 """Tops of the right and left half of the diaphragm [m]; the right one is higher (Gray's Anatomy, 41st ed., ch. 55)."""
-FLOOR = -0.182
+FLOOR = -0.166
 """Lowest level: the pelvic inlet with the peritoneum over bladder and rectum [m]."""
 
 
@@ -124,7 +124,7 @@ def draw_cavity(rng: np.random.Generator, body: Body, lift: float) -> Cavity:
     kidneys = []
     for name, side, level in (("kidney_right", 1.0, 0.012), ("kidney_left", -1.0, 0.026)):
         factor = body.factor(name, 0.166e-3)
-        centre = body.place(np.array([side * 0.066, -0.083, level]) + rng.normal(0.0, 0.003, 3))
+        centre = body.place(np.array([side * 0.066, -0.076, level]) + rng.normal(0.0, 0.003, 3))
         tilt = rng.uniform(0.10, 0.24)  # the upper poles lean towards the spine
         turn = rng.uniform(0.25, 0.5)  # and the hila look forwards
         axes = _turn_z(side * turn) @ _turn_y(-side * tilt)

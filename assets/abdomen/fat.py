@@ -79,9 +79,9 @@ def mesentery(body: Body, box: Box, height: Grid, cover: float) -> Drape:
     """
     smooth = gaussian_filter(grey_closing(height, size=(9, 9)), 3.0)
     x, z = box.axes[0][:, 0, 0], box.axes[2][0, 0]
-    edge = _edge(body, x, z, np.array([[-0.108, 0.104], [-0.168, 0.030]]), 0.03)
+    edge = _edge(body, x, z, np.array([[-0.122, 0.118], [-0.176, 0.100]]), 0.03)
     bottom = np.full(height.shape, -1.0)
-    return Drape(box, smooth - cover - 0.06 * edge**2, bottom)
+    return Drape(box, smooth - cover - 0.04 * edge**2, bottom)
 
 
 def omentum(rng: np.random.Generator, body: Body, box: Box, height: Grid, stomach: Grid) -> Drape:
@@ -94,13 +94,17 @@ def omentum(rng: np.random.Generator, body: Body, box: Box, height: Grid, stomac
         height: Of stomach and bowel, from `heights`.
         stomach: Of the stomach alone.
     """
-    drape = gaussian_filter(grey_closing(height, size=(17, 17)), 2.6)
+    drape = gaussian_filter(grey_closing(height, size=(25, 25)), 4.0)
     x, z = box.axes[0][:, 0, 0].astype(float), box.axes[2][0, 0].astype(float)
     frame = APRON + np.array([[rng.normal(0, 0.006), rng.normal(0, 0.006)], [rng.normal(0, 0.02), rng.normal(0, 0.003)]])
-    noise = gaussian_filter(rng.standard_normal(height.shape), 9.0)
+    noise = gaussian_filter(rng.standard_normal(height.shape), 12.0)
     curvature = _lowest(stomach > stomach.min(), z)
+    hang = gaussian_filter1d(rng.standard_normal(len(x)), 7.0)
+    ragged = (frame[1, 0] * body.scale[2] + 0.011 * hang / hang.std())[:, None] - z[None, :]
+    hem = np.maximum(ragged / 0.022 + 1.0, 0.0)
+    edge = np.hypot(_edge(body, x, z, frame - [[0.0, 0.0], [0.05, 0.0]], 0.022), hem)
     hem = np.maximum((z[None, :] - curvature[:, None] - 0.008) / 0.022 + 1.0, 0.0)
-    edge = np.hypot(_edge(body, x, z, frame, 0.022), hem) + 0.30 * noise / noise.std()
+    edge = np.hypot(edge, hem) + 0.42 * noise / noise.std()
     thick = float(rng.uniform(0.006, 0.0105))
     lobules = _lobules(rng, x, z)
     present = np.clip((1.0 - edge) / 0.55, 0.0, 1.0)

@@ -1,12 +1,13 @@
 """Stomach, duodenum, pancreas, spleen and the frame of the colon: balls of varying size along smooth curves."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
 
 from assets.abdomen.body import Body
-from assets.abdomen.lattice import Array, Box, Field
+from assets.abdomen.cavity import Cavity
+from assets.abdomen.lattice import SPACING, Array, Box, Field, volume
+from assets.abdomen.liver import Liver
 from assets.abdomen.solids import Ripple, Solid, curve, ellipsoid, reach_of, smooth_max, smooth_min, tube
 from assets.transforms import unit
 
@@ -18,28 +19,28 @@ STEP = 0.0025
 # transpyloric plane (Gray's Anatomy, 41st edition, chapter 65).
 STOMACH = np.array(
     [
-        [-0.066, -0.040, 0.148, 0.0260],
-        [-0.074, -0.026, 0.124, 0.0325],
-        [-0.072, -0.006, 0.094, 0.0310],
-        [-0.058, 0.010, 0.066, 0.0270],
-        [-0.034, 0.018, 0.046, 0.0235],
-        [-0.010, 0.016, 0.042, 0.0205],
-        [0.010, 0.006, 0.050, 0.0150],
-        [0.020, -0.002, 0.056, 0.0115],
+        [-0.064, -0.038, 0.140, 0.0290],
+        [-0.072, -0.022, 0.118, 0.0350],
+        [-0.070, -0.004, 0.090, 0.0335],
+        [-0.056, 0.008, 0.064, 0.0285],
+        [-0.036, 0.020, 0.044, 0.0240],
+        [-0.010, 0.020, 0.036, 0.0205],
+        [0.010, 0.010, 0.038, 0.0150],
+        [0.020, 0.002, 0.043, 0.0115],
     ]
 )
 CARDIA = np.array([[-0.052, -0.034, 0.128, 0.015], [-0.036, -0.042, 0.140, 0.0105], [-0.026, -0.046, 0.158, 0.0090]])
 """From the body of the stomach to the hiatus: the abdominal oesophagus."""
-STOMACH_VOLUME = 0.30e-3
+STOMACH_VOLUME = 0.35e-3
 """Of the template [m^3]; measured."""
 # Duodenum: 25 cm in a C about the head of the pancreas, 24.8 mm wide (MR enterography, Cronin et al., Eur. J. Radiol.
 # 75, 2010, doi:10.1016/j.ejrad.2009.04.052).
 DUODENUM = np.array(
     [
-        [0.031, -0.006, 0.061, 0.0125],
-        [0.043, -0.020, 0.063, 0.0125],
-        [0.051, -0.030, 0.050, 0.0125],
-        [0.052, -0.034, 0.020, 0.0120],
+        [0.031, -0.004, 0.047, 0.0125],
+        [0.043, -0.019, 0.048, 0.0125],
+        [0.051, -0.030, 0.036, 0.0125],
+        [0.052, -0.034, 0.012, 0.0120],
         [0.047, -0.035, -0.008, 0.0120],
         [0.028, -0.034, -0.022, 0.0120],
         [0.000, -0.034, -0.018, 0.0115],
@@ -59,7 +60,7 @@ PANCREAS = np.array(
 )
 PANCREAS_VOLUME = 0.060e-3
 """Of the template [m^3]; measured."""
-SPLEEN = np.array([-0.103, -0.043, 0.098])
+SPLEEN = np.array([-0.092, -0.038, 0.096])
 SPLEEN_RADII = np.array([0.0235, 0.0365, 0.0530])
 SPLEEN_VOLUME = 0.11e-3
 """Of the template [m^3]; measured."""
@@ -67,25 +68,25 @@ SPLEEN_VOLUME = 0.11e-3
 # Neurogastroenterol. Motil. 26, 2014, doi:10.1111/nmo.12243).
 COLON = np.array(
     [
-        [0.004, -0.052, -0.172, 0.0155],
-        [0.012, -0.030, -0.152, 0.0150],
+        [0.004, -0.052, -0.164, 0.0155],
+        [0.012, -0.034, -0.146, 0.0150],
         [-0.018, -0.014, -0.136, 0.0140],
         [-0.056, -0.020, -0.140, 0.0135],
         [-0.088, -0.036, -0.118, 0.0135],
         [-0.104, -0.048, -0.080, 0.0145],
-        [-0.112, -0.052, -0.030, 0.0150],
-        [-0.112, -0.054, 0.020, 0.0150],
-        [-0.112, -0.040, 0.052, 0.0155],
-        [-0.102, -0.008, 0.046, 0.0165],
-        [-0.078, 0.018, 0.014, 0.0175],
-        [-0.040, 0.030, -0.010, 0.0180],
-        [0.000, 0.034, -0.018, 0.0185],
-        [0.042, 0.028, -0.008, 0.0190],
-        [0.078, 0.008, 0.016, 0.0195],
+        [-0.108, -0.050, -0.030, 0.0150],
+        [-0.108, -0.052, 0.024, 0.0150],
+        [-0.104, -0.034, 0.066, 0.0160],
+        [-0.096, -0.008, 0.054, 0.0170],
+        [-0.078, 0.000, 0.012, 0.0175],
+        [-0.040, 0.006, -0.016, 0.0180],
+        [0.000, 0.008, -0.024, 0.0185],
+        [0.042, 0.004, -0.014, 0.0190],
+        [0.078, -0.006, 0.010, 0.0195],
         [0.098, -0.020, 0.020, 0.0200],
         [0.105, -0.040, -0.008, 0.0205],
         [0.104, -0.044, -0.044, 0.0220],
-        [0.094, -0.036, -0.084, 0.0245],
+        [0.092, -0.036, -0.082, 0.0245],
         [0.084, -0.026, -0.108, 0.0220],
     ]
 )
@@ -107,10 +108,19 @@ class Tube:
         """Evaluate its field."""
         return tube(box, self.points, self.radii)
 
-    def solid(self, name: str, material: str, **more: object) -> Solid:
-        """Name it; label and name are the same."""
+    def solid(
+        self,
+        name: str,
+        material: str,
+        *,
+        label: str | None = None,
+        spacing: float = SPACING,
+        within: tuple[str, ...] = (),
+        rounding: float = 0.003,
+    ) -> Solid:
+        """Give it a name, which is its label too unless that is given; see `Solid` for the rest."""
         low, high = reach_of(self.points, self.radii)
-        return Solid(name, name, material, self.function, low, high, **more)  # type: ignore[arg-type]
+        return Solid(name, label or name, material, self.function, low, high, spacing, within, rounding)
 
 
 @dataclass(frozen=True)
@@ -160,8 +170,11 @@ class Gut:
         )
 
 
-def draw_gut(rng: np.random.Generator, body: Body) -> Gut:
-    """Draw one patient's stomach, spleen, colon, duodenum and pancreas."""
+def draw_gut(rng: np.random.Generator, body: Body, cavity: Cavity, liver: Liver) -> Gut:
+    """Draw one patient's stomach, spleen, colon, duodenum and pancreas beside the liver.
+
+    Stomach, spleen and pancreas are made as large as gives them the volumes wanted once they have given way.
+    """
 
     def draw(template: Array, deviation: float, factor: float = 1.0) -> Tube:
         nodes = template.copy()
@@ -178,15 +191,37 @@ def draw_gut(rng: np.random.Generator, body: Body) -> Gut:
     sag = np.zeros_like(COLON)
     sag[9:15, 2] = -np.sin(np.pi * np.arange(1, 7) / 7) * rng.uniform(-0.008, 0.022)
     colon = _haustrated(rng, draw(COLON + sag, 0.003, float(rng.uniform(0.92, 1.10))))
-    factor = body.factor("spleen", SPLEEN_VOLUME)
     tilt = rng.uniform(-0.15, 0.15)
     long = unit(np.array([-0.10 + tilt, 0.42, 0.90]))  # along the tenth rib
     across = unit(np.cross(long, np.array([0.55, -0.83, 0.0])))
     axes = np.stack([np.cross(across, long), across, long], axis=1)
     if axes[0, 0] < 0:  # the first axis looks to the stomach, inwards
         axes[:, :2] *= -1.0
-    spleen = (body.place(SPLEEN + rng.normal(0.0, 0.003, 3)), factor * SPLEEN_RADII, axes)
-    return Gut(stomach, cardia, duodenum, pancreas, colon, spleen, Ripple.draw(rng, 0.035))
+    spleen = (body.place(SPLEEN + rng.normal(0.0, 0.003, 3)), body.factor("spleen", SPLEEN_VOLUME) * SPLEEN_RADII, axes)
+    gut = Gut(stomach, cardia, duodenum, pancreas, colon, spleen, Ripple.draw(rng, 0.035))
+    return _fitted(gut, body, cavity, liver)
+
+
+def _fitted(gut: Gut, body: Body, cavity: Cavity, liver: Liver) -> Gut:
+    """Scale stomach, spleen and pancreas until what their neighbours leave of them has the volumes wanted."""
+    for _ in range(4):
+        solids = {solid.name: solid for solid in gut.solids()}
+
+        def share(name: str, *others: str, solids: dict[str, Solid] = solids) -> float:
+            box = Box.around(solids[name].low, solids[name].high, 2 * SPACING)
+            fields = [solids[name].function(box), cavity.function(box), -liver.function(box)]
+            fields += [-solids[other].function(box) for other in others]
+            return volume(box, *fields) / body.volumes[name]
+
+        stomach, pancreas = gut.stomach, gut.pancreas
+        centre, radii, axes = gut.spleen
+        gut = replace(
+            gut,
+            stomach=Tube(stomach.points, stomach.radii * share("stomach") ** -0.5),
+            spleen=(centre, radii * share("spleen", "stomach") ** -0.4, axes),
+            pancreas=Tube(pancreas.points, pancreas.radii * share("pancreas", "stomach", "duodenum") ** -0.5),
+        )
+    return gut
 
 
 def _haustrated(rng: np.random.Generator, tube_: Tube) -> Tube:
@@ -197,9 +232,3 @@ def _haustrated(rng: np.random.Generator, tube_: Tube) -> Tube:
     depth = np.interp(arc / arc[-1], [0.0, 0.15, 0.4, 1.0], [0.02, 0.06, 0.15, 0.17])
     bulge = np.abs(np.sin(np.pi * phase)) ** 0.7
     return Tube(tube_.points, tube_.radii * (1.0 + depth * (bulge - 0.6)))
-
-
-def clearance(tube_: Tube, others: Float[np.ndarray, "n 4"]) -> Array:
-    """Return the least distance of each ball from other balls' surfaces [m]."""
-    distance = np.linalg.norm(tube_.points[:, None] - others[None, :, :3], axis=2) - others[None, :, 3]
-    return np.asarray(distance.min(axis=1) - tube_.radii)

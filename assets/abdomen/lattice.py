@@ -73,3 +73,9 @@ def slopes(box: Box, field: Float32[np.ndarray, "i j k"], points: Float[np.ndarr
     step = np.eye(3) * box.spacing
     parts = [sample(box, field, points + e) - sample(box, field, points - e) for e in step]
     return np.stack(parts, axis=1) / (2 * box.spacing)
+
+
+def volume(box: Box, *fields: Float32[np.ndarray, "i j k"]) -> float:
+    """Return the volume of what is inside of all fields [m^3], counted to a share of a node by their greatest value."""
+    field = np.maximum.reduce(fields)
+    return float(np.clip(0.5 - field / np.float32(box.spacing), 0.0, 1.0).sum(dtype=np.float64)) * box.spacing**3

@@ -56,10 +56,10 @@ class Ligament:
 def draw_ligament(rng: np.random.Generator, cavity: Cavity, liver: Liver) -> Ligament:
     """Hang the ligament from the wall between umbilicus and liver, a little left of the midline at the liver."""
     scale = cavity.body.scale
-    low = UMBILICUS * scale[2] + 0.022
-    start = np.array([0.0, float(cavity.front(np.array([low]))[0]) - 0.003, low])
+    low = UMBILICUS * scale[2] + 0.012
+    start = np.array([-0.010, float(cavity.front(np.array([low]))[0]) + 0.004, low])
     end = liver.place(FISSURE)
-    sag = float(rng.uniform(0.010, 0.020))
+    sag = float(rng.uniform(0.004, 0.012))
     middle = 0.5 * (start + end[0]) - [0.0, sag, 0.0]
     cord = curve(np.stack([start, middle, end[0], end[1], end[2]]), 0.002)
     wave = np.array([rng.uniform(0.001, 0.0025), rng.uniform(6.0, 14.0), rng.uniform(6.0, 14.0), rng.uniform(0, 6.28)])

@@ -1,11 +1,12 @@
 """The liver: a dome under the diaphragm, cut from below by the visceral surface, with a thin left lobe."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from assets.abdomen.body import Body
-from assets.abdomen.lattice import Array, Box, Field
+from assets.abdomen.cavity import Cavity
+from assets.abdomen.lattice import SPACING, Array, Box, Field, volume
 from assets.abdomen.solids import Ripple, ellipsoid, half_space, smooth_max, smooth_min, tube
 from assets.transforms import unit
 
@@ -17,10 +18,10 @@ HILUM = np.array([0.020, -0.020, 0.088])
 """Where the portal vein enters."""
 DOWN = unit(np.array([-0.40, -0.02, -0.915]))
 """Normal of the visceral surface of the right lobe, out of the liver."""
-RIGHT = np.array([0.052, -0.014, 0.090])
+RIGHT = np.array([0.048, -0.014, 0.090])
 RIGHT_RADII = np.array([0.079, 0.074, 0.094])
-LEFT = np.array([-0.028, 0.010, 0.124])
-LEFT_RADII = np.array([0.080, 0.056, 0.042])
+LEFT = np.array([-0.022, 0.010, 0.124])
+LEFT_RADII = np.array([0.072, 0.052, 0.037])
 LEFT_DOWN = unit(np.array([-0.05, 0.10, -0.99]))
 LEFT_FLOOR = np.array([-0.030, 0.0, 0.098])
 EDGE = 0.006
@@ -84,10 +85,10 @@ class Liver:
         return low - 0.012, self.place(RIGHT + RIGHT_RADII) + 0.012
 
 
-def draw_liver(rng: np.random.Generator, body: Body) -> Liver:
-    """Draw one patient's liver of the volume wanted."""
+def draw_liver(rng: np.random.Generator, body: Body, cavity: Cavity) -> Liver:
+    """Draw one patient's liver: as large as gives it the volume wanted within the cavity's wall."""
     down = unit(DOWN + rng.normal(0.0, 0.05, 3))
-    return Liver(
+    liver = Liver(
         body=body,
         factor=body.factor("liver", VOLUME * float(body.scale.prod())),
         anchor=np.array([0.055, -0.03, 0.165]),
@@ -96,3 +97,8 @@ def draw_liver(rng: np.random.Generator, body: Body) -> Liver:
         left_reach=float(rng.uniform(0.88, 1.18)),
         ripple=Ripple.draw(rng, 0.07),
     )
+    for _ in range(5):
+        box = Box.around(*liver.corners, spacing=2 * SPACING)
+        share = volume(box, liver.function(box), cavity.function(box)) / body.volumes["liver"]
+        liver = replace(liver, factor=liver.factor * share**-0.45)
+    return liver

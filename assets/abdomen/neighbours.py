@@ -10,11 +10,14 @@ from skimage.measure import marching_cubes
 
 from assets.abdomen.lattice import Box, Field
 from assets.abdomen.solids import FAR, Function, Solid, smooth_max
+from assets.lumen.surface import taubin
 from assets.mesh import Mesh
 from assets.mesh_check import check_mesh
 
 GAP = 0.0003
 """Wanted distance of two surfaces that touch [m]."""
+SMOOTHINGS = 3
+"""Rounds of Taubin's filter, which take the cells' pattern out of the normals."""
 _LEAST = 0.02
 """Of a spacing: how far a node's value keeps from 0, so that no triangle is without an area."""
 
@@ -95,8 +98,8 @@ def surface(box: Box, field: Field) -> Mesh:
     field = np.where(field < 0, np.minimum(field, -least), np.maximum(field, least))
     vertices, triangles, _, _ = marching_cubes(np.minimum(field, np.float32(FAR)), 0.0)
     points = (vertices.astype(np.float64) + np.array(box.low)) * box.spacing
-    triangles = np.ascontiguousarray(triangles, dtype=np.int32)
-    return Mesh(points.astype(np.float32), _outward(points, triangles))
+    triangles = _outward(points, np.ascontiguousarray(triangles, dtype=np.int32))
+    return Mesh(taubin(points, triangles, SMOOTHINGS).astype(np.float32), triangles)
 
 
 def _outward(points: NDArray[np.float64], triangles: NDArray[np.int32]) -> NDArray[np.int32]:

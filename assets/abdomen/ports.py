@@ -17,7 +17,7 @@ from assets.patient import Centreline, Orifice
 # lateral, nearly at the umbilicus' level (Zollinger's Atlas of Surgical Operations, cholecystectomy, laparoscopic).
 # A fifth for a retractor on the left as in many three-hand set-ups. x and z in the template [m], outer radius [m].
 SITES: dict[str, tuple[float, float, float]] = {
-    "port_umbilical": (0.006, UMBILICUS - 0.010, 0.0055),
+    "port_umbilical": (0.010, UMBILICUS - 0.010, 0.0055),
     "port_epigastric": (0.014, XIPHOID - 0.050, 0.0055),
     "port_midclavicular": (0.066, 0.028, 0.0030),
     "port_axillary": (0.104, -0.012, 0.0030),
@@ -25,7 +25,7 @@ SITES: dict[str, tuple[float, float, float]] = {
 }
 STEP = 0.002
 """Distance of the points of the laparoscope's way [m]."""
-KEEP = 0.022
+KEEP = 0.016
 """The laparoscope stays this far from any organ [m]."""
 VIEW = 0.075
 """Where it ends: this far from the infundibulum [m]."""

@@ -21,11 +21,13 @@ ROOM = 0.0034
 """Wanted between the walls of two loops: peritoneum and some fat [m]."""
 LOOP = 0.046
 """Width of a coil [m]; chosen after pictures."""
+THINNEST = 0.0060
+"""Least radius: below it the lattice would lose the tube [m]."""
 ROUNDS = 150
 """Of the relaxation; loops that still touch are made thinner there."""
 # Where the coils lie in the template [m]: below the transverse mesocolon, above the pelvis, on the posterior wall.
-LOW = np.array([-0.088, -0.040, -0.168])
-HIGH = np.array([0.084, 0.030, 0.014])
+LOW = np.array([-0.088, -0.044, -0.150])
+HIGH = np.array([0.084, 0.012, 0.004])
 FLEXURE = np.array([-0.030, -0.024, 0.022])
 """The duodenojejunal flexure."""
 VALVE = np.array([0.078, -0.030, -0.088])
@@ -66,6 +68,9 @@ def coil(rng: np.random.Generator, body: Body, room: Room) -> Tube:
     points = np.stack([np.interp(fine, arc, gaussian_filter1d(column, 0.8)) for column in nodes.T], axis=1)
     points = np.stack([gaussian_filter1d(column, 1.5) for column in points.T], axis=1)
     wanted = np.interp(fine, arc, radius)
+    for _ in range(30):  # no neighbour may cut the tube through
+        points[1:-1] += (0.6 * room.push(points, np.full(len(points), 0.7 * radius.min())))[1:-1]
+        points[1:-1] += 0.3 * ((points[2:] + points[:-2]) / 2 - points[1:-1])
     ripple = gaussian_filter1d(rng.standard_normal(len(fine)), 5.0) * np.sqrt(2 * np.sqrt(np.pi) * 5.0)
     wanted = wanted * (1.0 + 0.05 * np.clip(ripple, -1.6, 1.6))
     return Tube(points, _fitting(points, wanted))
@@ -75,7 +80,7 @@ def _meander(rng: np.random.Generator, body: Body) -> Array:
     """Lay coils in columns, layer by layer from the back; shape (n, 3), LINK apart."""
     pitch = 2 * float(np.mean(RADII)) + ROOM
     low, high = LOW, HIGH
-    layers = max(2, round((high[1] - low[1]) / pitch))
+    layers = max(2, int(np.ceil((high[1] - low[1]) / pitch)))
     columns = round((high[0] - low[0]) / LOOP)
     rows = round((high[2] - low[2]) / pitch)
     xs = np.linspace(low[0], high[0], columns + 1)
@@ -154,5 +159,5 @@ def _fitting(points: Array, wanted: Array) -> Array:
     free = distance - 0.0028
     np.minimum.at(most, pairs[:, 0], free * share)
     np.minimum.at(most, pairs[:, 1], free * (1.0 - share))
-    fitted = np.minimum(wanted, np.maximum(most, 0.003))
+    fitted = np.minimum(wanted, np.maximum(most, THINNEST))
     return np.minimum(fitted, gaussian_filter1d(fitted, 1.5))

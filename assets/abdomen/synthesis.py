@@ -18,14 +18,14 @@ from assets.abdomen.ports import draw_ports, laparoscope
 from assets.abdomen.small_bowel import Room, coil
 from assets.abdomen.solids import FAR, Solid
 from assets.abdomen.tumour import draw_tumour
-from assets.abdomen.vessels import Vessels, draw_vessels
+from assets.abdomen.vessels import Vessels, draw_vessels, seen
 from assets.couinaud import centres, segments_of, shares
 from assets.errors import InputError
 from assets.mesh import Mesh
 from assets.mesh_check import check_mesh
 from assets.patient import Centreline, Organ, Patient
 
-LIFTS = (0.020, 0.075)
+LIFTS = (0.030, 0.075)
 """Least and most that the gas lifts the wall at the umbilicus [m]."""
 NOMINAL = 0.045
 """Lift while the organs are laid out [m]."""
@@ -37,7 +37,6 @@ KEPT = {
     "colon": 0.45,
     "gallbladder": 0.5,
     "portal_vein": 0.5,
-    "hepatic_vein": 0.5,
     "falciform_ligament": 0.4,
 }
 """Share of the triangles that is kept; 0.6 for all others."""
@@ -83,17 +82,17 @@ def draw_anatomy(rng: np.random.Generator, growth: np.random.Generator | None = 
     """Draw body, organs and vessels; `growth` draws the tumour, if there is one."""
     body = draw_body(rng)
     cavity = draw_cavity(rng, body, NOMINAL)
-    liver = draw_liver(rng, body)
-    gut = draw_gut(rng, body)
+    liver = draw_liver(rng, body, cavity)
+    gut = draw_gut(rng, body, cavity, liver)
     gallbladder, marks = draw_gallbladder(rng, body, liver)
     liver_solid = Solid("liver", "liver", "liver", liver.function, *liver.corners)
     large: list[Solid] = [gallbladder.solid("gallbladder", "gallbladder"), liver_solid, *gut.solids()]
     room = _room(body, cavity, large)
     bowel = coil(rng, body, room)
     biliary = draw_biliary(rng, body, liver, gallbladder, marks, large)
-    vessels = draw_vessels(rng, liver, biliary.portal_vein)
-    portal, hepatic = vessels.solids(biliary.portal_vein)
-    solids = [biliary.early(), *large[1:], bowel.solid("small_bowel", "hollow_organ"), portal, hepatic]
+    vessels = draw_vessels(rng, liver, cavity, biliary.portal_vein)
+    solids = [biliary.early(), *large[1:], bowel.solid("small_bowel", "hollow_organ")]
+    solids += vessels.solids(biliary.portal_vein)
     if growth is not None:
         solids.append(draw_tumour(growth, liver).solid())
     solids += biliary.late()
@@ -111,7 +110,7 @@ def _room(body: Body, cavity: Cavity, solids: Sequence[Solid]) -> Room:
     for solid in solids:
         np.maximum(field, -np.minimum(solid.function(box), FAR), out=field)
     _, y, z = box.axes
-    np.maximum(field, y - np.float32(0.032 * body.scale[1]), out=field)
+    np.maximum(field, y - np.float32(0.010 * body.scale[1]), out=field)
     np.maximum(field, z - np.float32(0.034 * body.scale[2]), out=field)
     return Room(box, field)
 
@@ -120,7 +119,7 @@ def _fat(rng: np.random.Generator, body: Body, solids: Sequence[Solid]) -> list[
     """Lay mesentery and omentum over the bowel."""
     names = ("stomach", "colon", "duodenum", "pancreas", "small_bowel")
     below = [solid for solid in solids if solid.name in names]
-    box = Box.around(np.array([-0.125, -0.085, -0.178]) * body.scale, np.array([0.125, 0.070, 0.100]) * body.scale)
+    box = Box.around(np.array([-0.138, -0.090, -0.185]) * body.scale, np.array([0.138, 0.060, 0.112]) * body.scale)
     bed = np.float64(-0.062 * body.scale[1])
     stomach = next(solid for solid in solids if solid.name == "stomach")
     under = mesentery(body, box, heights(box, [solid for solid in below if solid.name != "stomach"], bed), 0.008)
@@ -170,7 +169,8 @@ def _patient(seed: int, tumour: bool, anatomy: Anatomy, surfaces: dict[str, Mesh
     marks["umbilical_fissure"] = anatomy.liver.place(FISSURE)[0]
     marks["umbilicus"] = ports[0].centre.copy()
     lines = [laparoscope(ports, marks, surfaces)]
-    lines += [Centreline(b.name, b.points, b.radii) for b in (*anatomy.vessels.portal, *anatomy.vessels.veins)]
+    branches = [*anatomy.vessels.portal, *(seen(vein, anatomy.cavity) for vein in anatomy.vessels.veins)]
+    lines += [Centreline(branch.name, branch.points, branch.radii) for branch in branches]
     solids = {solid.name: solid for solid in (anatomy.cavity.solid(), *anatomy.solids, *anatomy.cavity.behind())}
     volumes = {name: check_mesh(mesh).volume for name, mesh in surfaces.items()}
     patient = Patient(

@@ -1,15 +1,17 @@
 """The trees inside the liver: portal branches, each named after its Couinaud segment, and the hepatic veins."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from scipy.spatial import cKDTree
 
+from assets.abdomen.cavity import Cavity
 from assets.abdomen.gut import Tube
 from assets.abdomen.lattice import SPACING, Array, Box, sample, slopes
 from assets.abdomen.liver import Liver
-from assets.abdomen.solids import Solid, curve, reach_of, tube
+from assets.abdomen.solids import Solid, curve, reach_of
 from assets.transforms import unit
 
 STEP = 0.0015
@@ -25,18 +27,18 @@ DEPTH = 0.009
 SPLIT = np.array([0.021, -0.022, 0.100])
 RIGHT = np.array([0.036, -0.022, 0.104])
 ANTERIOR = np.array([0.050, 0.000, 0.110])
-POSTERIOR = np.array([0.060, -0.034, 0.104])
+POSTERIOR = np.array([0.062, -0.042, 0.102])
 ACROSS = np.array([0.002, -0.012, 0.106])
-UMBILICAL = np.array([-0.012, 0.012, 0.110])
+UMBILICAL = np.array([-0.018, 0.010, 0.112])
 COURSES: dict[int, Array] = {
-    1: np.array([[0.012, -0.020, 0.104], [0.008, -0.034, 0.108], [0.006, -0.044, 0.116]]),
-    2: np.array([UMBILICAL, [-0.034, 0.000, 0.122], [-0.070, -0.004, 0.132]]),
-    3: np.array([UMBILICAL + [-0.002, 0.012, 0.000], [-0.034, 0.026, 0.112], [-0.066, 0.030, 0.116]]),
-    4: np.array([UMBILICAL + [0.001, 0.010, 0.000], [0.006, 0.024, 0.114], [0.018, 0.036, 0.126]]),
-    5: np.array([ANTERIOR, [0.055, 0.020, 0.094], [0.060, 0.040, 0.080]]),
-    6: np.array([POSTERIOR, [0.084, -0.026, 0.084], [0.100, -0.010, 0.062]]),
-    7: np.array([POSTERIOR, [0.080, -0.040, 0.122], [0.090, -0.038, 0.146]]),
-    8: np.array([ANTERIOR, [0.054, 0.008, 0.138], [0.056, 0.012, 0.164]]),
+    1: np.array([[0.012, -0.020, 0.104], [0.009, -0.032, 0.107], [0.008, -0.038, 0.110]]),
+    2: np.array([UMBILICAL, [-0.042, -0.012, 0.124], [-0.068, -0.020, 0.130]]),
+    3: np.array([UMBILICAL + [-0.002, 0.012, 0.000], [-0.040, 0.026, 0.114], [-0.066, 0.028, 0.118]]),
+    4: np.array([UMBILICAL + [0.001, 0.010, 0.000], [0.006, 0.024, 0.116], [0.016, 0.036, 0.132]]),
+    5: np.array([ANTERIOR, [0.056, 0.026, 0.090], [0.062, 0.044, 0.074]]),
+    6: np.array([POSTERIOR, [0.092, -0.042, 0.080], [0.108, -0.032, 0.060]]),
+    7: np.array([POSTERIOR, [0.086, -0.056, 0.116], [0.096, -0.060, 0.134]]),
+    8: np.array([ANTERIOR, [0.058, 0.004, 0.130], [0.064, 0.008, 0.154]]),
 }
 VEINS: dict[str, Array] = {
     "right": np.array([[0.024, -0.042, 0.166], [0.052, -0.024, 0.146], [0.082, 0.000, 0.106], [0.094, 0.022, 0.070]]),
@@ -72,34 +74,30 @@ class Vessels:
     veins: tuple[Branch, ...]
     """`hepatic_vein_right`, `_middle`, `_left`, and their tributaries `_K`."""
 
-    def solids(self, trunk: Tube) -> tuple[Solid, Solid]:
-        """Return the portal vein with its trunk outside of the liver, and the hepatic veins; both lie in the liver."""
-        portal = _joined(self.portal, trunk)
-        veins = _joined(self.veins, None)
-        fine = SPACING / 2
-        return (
-            _solid("portal_vein", "portal_vein_and_splenic_vein", portal, fine),
-            _solid("hepatic_vein", "hepatic_vein", veins, fine),
+    def solids(self, trunk: Tube) -> tuple[Solid, ...]:
+        """Return the portal vein with its trunk outside of the liver, and each hepatic vein; they lie in the liver."""
+        parts = [Tube(branch.points, branch.radii) for branch in self.portal]
+        points = np.concatenate([trunk.points, *(part.points for part in parts)])
+        radii = np.concatenate([trunk.radii, *(part.radii for part in parts)])
+        fine: dict[str, Any] = {"spacing": SPACING / 2, "within": ("liver",), "rounding": 0.0006}
+        portal = Tube(points, radii).solid("portal_vein", "vessel", label="portal_vein_and_splenic_vein", **fine)
+        veins = (
+            Tube(vein.points, vein.radii).solid(vein.name, "vessel", label="hepatic_vein", **fine) for vein in self.veins
         )
+        return (portal, *veins)
 
 
-def _joined(branches: tuple[Branch, ...], trunk: Tube | None) -> Tube:
-    points = [branch.points for branch in branches] + ([trunk.points] if trunk else [])
-    radii = [branch.radii for branch in branches] + ([trunk.radii] if trunk else [])
-    return Tube(np.concatenate(points), np.concatenate(radii))
+def seen(branch: Branch, cavity: Cavity) -> Branch:
+    """Return the part of a branch that lies in the peritoneal cavity: hepatic veins begin in the vena cava, behind it."""
+    box = Box.around(*reach_of(branch.points, branch.radii), spacing=SPACING)
+    first = int(np.argmax(sample(box, cavity.function(box), branch.points) < -branch.radii))
+    return Branch(branch.name, branch.points[first:], branch.radii[first:])
 
 
-def _solid(name: str, label: str, balls: Tube, spacing: float) -> Solid:
-    low, high = reach_of(balls.points, balls.radii)
-    return Solid(
-        name, label, "vessel", lambda box: tube(box, balls.points, balls.radii), low, high, spacing, ("liver",), 0.0006
-    )
-
-
-def draw_vessels(rng: np.random.Generator, liver: Liver, trunk: Tube) -> Vessels:
+def draw_vessels(rng: np.random.Generator, liver: Liver, cavity: Cavity, trunk: Tube) -> Vessels:
     """Grow both trees into one patient's liver."""
     box = Box.around(*liver.corners, spacing=2 * SPACING)
-    depth = -liver.function(box)  # positive inside
+    depth = -np.maximum(liver.function(box), cavity.function(box))  # positive inside
     split = liver.place(SPLIT)
 
     def put(template: Array, deviation: float) -> Array:
@@ -172,7 +170,7 @@ def _grow(rng: np.random.Generator, box: Box, depth: Float[np.ndarray, "i j k"],
         mine = nodes[owner == index]
         line = lines[index]
         grown = [line[int(0.35 * len(line)) :]]
-        for count in range(1, (2 if number == 1 else TWIGS) + 1):
+        for count in range(1, (1 if number == 1 else TWIGS) + 1):
             if len(mine) < 20:
                 break
             away, at = cKDTree(np.concatenate(grown)).query(mine)
