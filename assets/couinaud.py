@@ -2,14 +2,14 @@
 
 They are stored as what defines them, so that any point, vertex or triangle can be asked for: in this order
 
-1. **labels**: organs with the labels `liver_segment_1` to `liver_segment_8` are taken over: a point belongs to the one that
-   it lies in, else to the nearest.
-2. **veins**: centrelines `portal_segment_N...` of the portal branches, and `hepatic_vein_right`, `_middle`, `_left`: a point
-   belongs to the segment of the nearest portal branch. Where a hepatic vein is nearer than any portal branch, only the
-   segments that this vein runs between are asked, so no segment reaches across a fissure beyond its neighbour.
-3. **planes**: without veins, planes through the porta hepatis, the vena cava and the gallbladder stand in for the fissures.
-   This is marked as approximate: it misses volumes of single segments by up to a quarter (Fasel et al., Limits of
-   Couinaud's liver segment classification, J. Comput. Assist. Tomogr. 26, 2002; 23 patients).
+1. **labels**: organs with the labels `liver_segment_1` to `liver_segment_8` are taken over: a point belongs to the one
+   that it lies in, else to the nearest.
+2. **veins**: centrelines `portal_segment_N...` of the portal branches, and `hepatic_vein_right`, `_middle`, `_left`: a
+   point belongs to the segment of the nearest portal branch. Where a hepatic vein is nearer than any portal branch,
+   only the segments that this vein runs between are asked, so none reaches across a fissure beyond its neighbour.
+3. **planes**: without veins, planes through porta hepatis, vena cava and gallbladder stand in for the fissures. This is
+   marked as approximate: even with the main veins known, planes miss volumes of single segments by up to a quarter
+   (Limits of Couinaud's liver segment classification, J. Comput. Assist. Tomogr. 26, 2002; 23 patients).
 
 Segments: Couinaud, Le foie: etudes anatomiques et chirurgicales, Masson, 1957; their names and borders as in Strasberg,
 The Brisbane 2000 terminology, J. Hepatobiliary Pancreat. Surg. 12, 2005, doi:10.1007/s00534-005-0999-7.
@@ -39,8 +39,12 @@ BORDERS: dict[str, tuple[int, ...]] = {"right": (5, 6, 7, 8), "middle": (4, 5, 8
 """Segments that each hepatic vein runs between."""
 LANDMARKS = ("porta_hepatis", "vena_cava", "gallbladder_fundus", "umbilical_fissure")
 """What the planes are laid through."""
-CAUDATE = 0.022
-"""Half width of the caudate lobe from the line between porta hepatis and vena cava, for the planes alone [m]; chosen."""
+CAUDATE = 0.020
+"""Reach of the caudate lobe from the line between porta hepatis and vena cava, for the planes alone [m]; chosen."""
+RIGHT_SECTOR = np.radians(38.0)
+"""Angle about the vena cava between main and right fissure [rad]; chosen."""
+ABOVE = 0.018
+"""How far the portal branches lie above the porta hepatis [m]; chosen."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,9 @@ def segments_of(patient: Patient) -> Segments:
 
 
 def by_branches(
-    points: Float[np.ndarray, "n 3"], portal: Mapping[int, Float[np.ndarray, "_a 3"]], hepatic: Mapping[str, Float[np.ndarray, "_b 3"]]
+    points: Float[np.ndarray, "n 3"],
+    portal: Mapping[int, Float[np.ndarray, "_a 3"]],
+    hepatic: Mapping[str, Float[np.ndarray, "_b 3"]],
 ) -> Int[np.ndarray, "n"]:
     """Return the segment of each point by the nearest branch.
 
@@ -136,12 +142,14 @@ def by_branches(
     return np.asarray(numbers[np.argmin(np.where(allowed, distance, np.inf), axis=1)])
 
 
-def by_planes(points: Float[np.ndarray, "n 3"], porta: Array, cava: Array, gallbladder: Array, fissure: Array) -> Int[np.ndarray, "n"]:
+def by_planes(
+    points: Float[np.ndarray, "n 3"], porta: Array, cava: Array, gallbladder: Array, fissure: Array
+) -> Int[np.ndarray, "n"]:
     """Return the segment of each point by planes, RAS axes; approximate.
 
-    The main fissure holds vena cava, gallbladder and the long axis of the body; the umbilical fissure the same axis and
-    the line from vena cava to the round ligament; the right fissure lies as far beyond the main one as 50 degrees about
-    the vena cava; the level of the porta hepatis parts upper from lower segments.
+    The main fissure is the upright plane through vena cava and gallbladder; the umbilical fissure that through vena
+    cava and round ligament; the right fissure lies RIGHT_SECTOR beyond the main one about the vena cava. The level of
+    the portal branches parts upper from lower segments on the right, a frontal plane segments 2 from 3 on the left.
 
     Args:
         points: [m]
@@ -159,9 +167,9 @@ def by_planes(points: Float[np.ndarray, "n 3"], porta: Array, cava: Array, gallb
     main, left = angle((gallbladder - cava)[:2]), angle((fissure - cava)[:2])
     turn = angle(flat)
     turn = np.where((flat[:, 1] < 0) & (flat[:, 0] > 0), np.abs(turn), turn)
-    upper = points[:, 2] > porta[2] + 0.012
-    right = main + np.radians(38.0)
-    result = np.where(upper, 2, 3)
+    upper = points[:, 2] > porta[2] + ABOVE
+    right = main + RIGHT_SECTOR
+    result = np.where(points[:, 1] < (cava[1] + fissure[1]) / 2, 2, 3)
     result = np.where(turn > left, 4, result)
     result = np.where(turn > main, np.where(upper, 8, 5), result)
     result = np.where(turn > right, np.where(upper, 7, 6), result)

@@ -7,7 +7,7 @@ from typing import Literal
 import tyro
 from rich.table import Table
 
-from assets.colon.synthesis import synthetic_colon
+from assets.abdomen.synthesis import synthetic_abdomen
 from assets.errors import InputError
 from assets.importers.label_map import ImportOptions as LabelMapOptions
 from assets.importers.label_map import import_label_map
@@ -15,6 +15,7 @@ from assets.mesh_check import MeshReport
 from assets.patient import Patient
 from assets.patient_check import OrganReport, check_patient
 from assets.patient_io import load_patient, save_patient
+from assets.sources import ANATOMIES
 from scenarios.figures import CheckFailedError, Figure, show
 from scenarios.pictures import path_map
 from scenarios.progress import progress
@@ -27,10 +28,16 @@ class SynthOptions:
 
     out: Path
     """Folder of the patient; a patient that is there is replaced."""
-    anatomy: Literal["colon"] = "colon"
+    anatomy: Literal["colon", "abdomen"] = "colon"
     """What to make up."""
     seed: int = 0
     """Decides the patient."""
+    tumour: bool = False
+    """Grow a tumour in the liver of an abdomen."""
+
+    def __post_init__(self) -> None:
+        if self.tumour and self.anatomy != "abdomen":
+            raise InputError(f"expected the anatomy abdomen for a tumour of the liver, found {self.anatomy}")
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,10 @@ def synth(options: SynthOptions) -> None:
     """
     _refuse_occupied(options.out)
     with progress(f"making {options.anatomy} {options.seed}", 1) as advance:
-        patient = synthetic_colon(options.seed)
+        if options.tumour:
+            patient = synthetic_abdomen(options.seed, tumour=True)
+        else:
+            patient = ANATOMIES[options.anatomy](options.seed)
         advance()
     _write(patient, options.out)
 

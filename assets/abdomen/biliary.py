@@ -8,9 +8,9 @@ import numpy as np
 
 from assets.abdomen.body import Body
 from assets.abdomen.gut import Tube
-from assets.abdomen.lattice import SPACING, Array, Box, Field, sample, slopes
+from assets.abdomen.lattice import SPACING, Array, Box, Field, sample, slopes, volume
 from assets.abdomen.liver import Liver
-from assets.abdomen.solids import Solid, curve
+from assets.abdomen.solids import Solid, curve, reach_of
 from assets.transforms import unit
 
 LENGTH = (0.075, 0.100)
@@ -18,8 +18,16 @@ LENGTH = (0.075, 0.100)
 FUNDUS = (0.008, 0.018)
 """How far the fundus stands out beyond the liver's edge [m]; chosen after pictures of laparoscopy."""
 PROFILE = np.array(
-    [[0.00, 0.0030], [0.05, 0.0042], [0.13, 0.0088], [0.22, 0.0110], [0.34, 0.0118], [0.60, 0.0148], [0.82, 0.0168],
-     [0.93, 0.0150]]
+    [
+        [0.00, 0.0030],
+        [0.05, 0.0042],
+        [0.13, 0.0088],
+        [0.22, 0.0110],
+        [0.34, 0.0118],
+        [0.60, 0.0148],
+        [0.82, 0.0168],
+        [0.93, 0.0150],
+    ]
 )
 """Radius [m] along the axis from neck to fundus, as shares of its length: Hartmann's pouch at 0.15 to 0.25."""
 NECK = 0.020
@@ -101,6 +109,10 @@ def draw_gallbladder(rng: np.random.Generator, body: Body, liver: Liver) -> tupl
     axis[1:5] += np.outer([0.002, 0.004, 0.003, 0.001], -np.sign(side[0]) * side)
     line = curve(np.column_stack([axis, factor * radius]), 0.002)
     gallbladder = Tube(line[:, :3], line[:, 3])
+    for _ in range(3):
+        near = Box.around(*reach_of(gallbladder.points, gallbladder.radii))
+        share_of = volume(near, gallbladder.function(near)) / body.volumes["gallbladder"]
+        gallbladder = Tube(gallbladder.points, gallbladder.radii * share_of**-0.45)
     last = gallbladder.points[-1] + gallbladder.radii[-1] * unit(gallbladder.points[-1] - gallbladder.points[-4])
     pouch = int(np.argmin(np.abs(line[:, 3][: len(line) // 3] - factor * 0.0110)))
     marks = {"gallbladder_fundus": last, "gallbladder_infundibulum": gallbladder.points[pouch].copy()}
@@ -116,7 +128,12 @@ def _surface_along(box: Box, field: Field, point: Array, down: Array) -> float:
 
 
 def draw_biliary(
-    rng: np.random.Generator, body: Body, liver: Liver, gallbladder: Tube, marks: dict[str, Array], obstacles: Sequence[Solid]
+    rng: np.random.Generator,
+    body: Body,
+    liver: Liver,
+    gallbladder: Tube,
+    marks: dict[str, Array],
+    obstacles: Sequence[Solid],
 ) -> Biliary:
     """Draw ducts and arteries about the porta hepatis, clear of the organs that they pass.
 
@@ -145,13 +162,31 @@ def draw_biliary(
     long = float(rng.uniform(*CYSTIC))
     swing = 0.30 * np.sqrt(max(long**2 - float(np.linalg.norm(join - neck)) ** 2, 0.004**2))
     duct = np.stack([neck, bend, (bend + middle) / 2 + swing * wave, (middle + join) / 2 - swing * wave, join])
-    portal = np.stack([body.place(np.array([0.004, -0.042, 0.040])), at(-0.004, -0.012, -0.022), at(0.0, -0.009, -0.008), at(0.001, -0.004, 0.006)])
-    artery = np.stack([body.place(np.array([-0.018, -0.040, 0.062])), at(-0.010, -0.003, -0.022), at(-0.007, 0.003, -0.008), at(-0.004, 0.005, 0.006)])
+    portal = np.stack(
+        [
+            body.place(np.array([0.004, -0.042, 0.040])),
+            at(-0.004, -0.012, -0.022),
+            at(0.0, -0.009, -0.008),
+            at(0.001, -0.004, 0.006),
+        ]
+    )
+    artery = np.stack(
+        [
+            body.place(np.array([-0.018, -0.040, 0.062])),
+            at(-0.010, -0.003, -0.022),
+            at(-0.007, 0.003, -0.008),
+            at(-0.004, 0.005, 0.006),
+        ]
+    )
     origin = artery[2]
     pouch = marks["gallbladder_infundibulum"]
-    wall = pouch + (float(gallbladder.radii.max()) * 0.55) * unit(np.cross(gallbladder.points[6] - gallbladder.points[0], liver.down))
-    twig = np.stack([origin, at(0.003, 0.011, -0.004), (at(0.008, 0.010, -0.006) + wall) / 2 - 0.002 * liver.down, wall])
-    box = Box.around(hilum - [0.06, 0.06, 0.09], hilum + [0.07, 0.07, 0.03])
+    wall = pouch + (float(gallbladder.radii.max()) * 0.55) * unit(
+        np.cross(gallbladder.points[6] - gallbladder.points[0], liver.down)
+    )
+    twig = np.stack(
+        [origin, at(0.003, 0.011, -0.004), (at(0.008, 0.010, -0.006) + wall) / 2 - 0.002 * liver.down, wall]
+    )
+    box = Box.around(hilum - np.array([0.06, 0.06, 0.09]), hilum + np.array([0.07, 0.07, 0.03]))
     keep = _union(box, obstacles)
 
     def route(nodes: Array, radii: Array, free: tuple[int, int]) -> Tube:

@@ -62,11 +62,15 @@ class Cavity:
         sx, sy, sz = (float(s) for s in self.body.scale)
         level = z / np.float32(sz)
         # broad at the flanks, narrow at the pelvis and under the ribs' arch
-        narrow = 1.0 - 0.17 * np.clip((-0.08 - level) / 0.12, 0, 1) ** 1.5 - 0.07 * np.clip((level - 0.08) / 0.11, 0, 1) ** 2
-        half = np.float32(HALF_WIDTH * sx) * narrow + np.float32(0.10 * self.lift) * np.exp(-(((level + 0.02) / 0.08) ** 2))
+        narrow = (
+            1.0 - 0.17 * np.clip((-0.08 - level) / 0.12, 0, 1) ** 1.5 - 0.07 * np.clip((level - 0.08) / 0.11, 0, 1) ** 2
+        )
+        half = np.float32(HALF_WIDTH * sx) * narrow + np.float32(0.10 * self.lift) * np.exp(
+            -(((level + 0.02) / 0.08) ** 2)
+        )
         front = self.front(z.ravel())[None, None, :].astype(np.float32)
         back = np.float32(BACK * sy)
-        middle, depth = 0.45 * front + 0.55 * back, 0.0
+        middle = 0.45 * front + 0.55 * back
         depth = np.where(y > middle, front - middle, middle - back)
         power = np.float32(2.3)
         reach = (np.abs(x / half) ** power + np.abs((y - middle) / depth) ** power) ** (1.0 / power)
@@ -89,7 +93,9 @@ class Cavity:
         for dome, width in zip(self.domes * s, (0.105, 0.098), strict=True):
             across = ((x - np.float32(dome[0])) / np.float32(width * s[0])) ** 2
             along = ((y - np.float32(dome[1])) / np.float32(0.125 * s[1])) ** 2
-            cap = np.float32(dome[2]) - np.float32(0.105 * s[2]) * (1.0 - np.sqrt(np.maximum(1.0 - 0.9 * (across + along), 0.02)))
+            cap = np.float32(dome[2]) - np.float32(0.105 * s[2]) * (
+                1.0 - np.sqrt(np.maximum(1.0 - 0.9 * (across + along), 0.02))
+            )
             top = np.maximum(top, cap) + np.float32(0.25 / 0.03) * np.maximum(0.03 - np.abs(top - cap), 0.0) ** 2
         return np.asarray(z - top, dtype=np.float32) * np.float32(0.85)
 
@@ -131,8 +137,13 @@ def draw_cavity(rng: np.random.Generator, body: Body, lift: float) -> Cavity:
         kidneys.append((centre, factor * np.array([0.031, 0.0235, 0.0545]), axes))
     x = 0.020 + rng.normal(0.0, 0.002)
     nodes = np.array(
-        [[x - 0.008, -0.058, -0.150, 0.010], [x, -0.060, -0.05, 0.0105], [x + 0.001, -0.057, 0.05, 0.0115],
-         [x + 0.004, -0.050, 0.12, 0.0125], [x + 0.003, -0.040, 0.185, 0.0125]]
+        [
+            [x - 0.008, -0.058, -0.150, 0.010],
+            [x, -0.060, -0.05, 0.0105],
+            [x + 0.001, -0.057, 0.05, 0.0115],
+            [x + 0.004, -0.050, 0.12, 0.0125],
+            [x + 0.003, -0.040, 0.185, 0.0125],
+        ]
     )
     nodes[:, :3] = body.place(nodes[:, :3])
     domes = DOMES + rng.normal(0.0, 0.003, (2, 3))

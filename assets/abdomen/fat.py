@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d, grey_closing
 from scipy.spatial import cKDTree
 
 from assets.abdomen.body import Body
-from assets.abdomen.lattice import SPACING, Array, Box, Field
+from assets.abdomen.lattice import Array, Box, Field
 from assets.abdomen.solids import Solid
 
 Grid = NDArray[np.float64]
@@ -33,10 +33,12 @@ class Drape:
     """y of its back [m]."""
 
     def function(self, box: Box) -> Field:
-        """Evaluate its field at nodes of the same spacing; beyond those it was laid over it goes on as at their edge."""
+        """Evaluate its field at nodes of the same spacing; beyond those it was laid over it goes on as at the edge."""
         assert box.spacing == self.box.spacing, "a drape knows its own nodes only"
-        i, k = (np.clip(np.arange(n) + a - b, 0, m - 1) for n, a, b, m in
-                zip(box.shape[::2], box.low[::2], self.box.low[::2], self.box.shape[::2], strict=True))
+        i, k = (
+            np.clip(np.arange(n) + a - b, 0, m - 1)
+            for n, a, b, m in zip(box.shape[::2], box.low[::2], self.box.low[::2], self.box.shape[::2], strict=True)
+        )
         y = box.axes[1]
         parts = []
         for height, sign in ((self.top, 1.0), (self.bottom, -1.0)):
@@ -78,7 +80,7 @@ def mesentery(body: Body, box: Box, height: Grid, cover: float) -> Drape:
         cover: How far the loops stand out of the fat [m].
     """
     smooth = gaussian_filter(grey_closing(height, size=(9, 9)), 3.0)
-    x, z = box.axes[0][:, 0, 0], box.axes[2][0, 0]
+    x, z = box.axes[0][:, 0, 0].astype(float), box.axes[2][0, 0].astype(float)
     edge = _edge(body, x, z, np.array([[-0.122, 0.118], [-0.176, 0.100]]), 0.03)
     bottom = np.full(height.shape, -1.0)
     return Drape(box, smooth - cover - 0.04 * edge**2, bottom)
@@ -96,7 +98,9 @@ def omentum(rng: np.random.Generator, body: Body, box: Box, height: Grid, stomac
     """
     drape = gaussian_filter(grey_closing(height, size=(25, 25)), 4.0)
     x, z = box.axes[0][:, 0, 0].astype(float), box.axes[2][0, 0].astype(float)
-    frame = APRON + np.array([[rng.normal(0, 0.006), rng.normal(0, 0.006)], [rng.normal(0, 0.02), rng.normal(0, 0.003)]])
+    frame = APRON + np.array(
+        [[rng.normal(0, 0.006), rng.normal(0, 0.006)], [rng.normal(0, 0.02), rng.normal(0, 0.003)]]
+    )
     noise = gaussian_filter(rng.standard_normal(height.shape), 12.0)
     curvature = _lowest(stomach > stomach.min(), z)
     hang = gaussian_filter1d(rng.standard_normal(len(x)), 7.0)

@@ -44,8 +44,8 @@ class Ligament:
 
     def solid(self, cavity: Cavity) -> Solid:
         """Give it its name, label and box."""
-        low = self.cord.min(axis=0) - [0.012, 0.02, 0.006]
-        high = self.cord.max(axis=0) + [0.012, 0.0, 0.0]
+        low = self.cord.min(axis=0) - np.array([0.012, 0.02, 0.006])
+        high = self.cord.max(axis=0) + np.array([0.012, 0.0, 0.0])
         high[1] = cavity.corners[1][1]
         high[2] = self.top + 0.003
         return Solid(

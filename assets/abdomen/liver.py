@@ -1,6 +1,7 @@
 """The liver: a dome under the diaphragm, cut from below by the visceral surface, with a thin left lobe."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -63,7 +64,7 @@ class Liver:
         right = ellipsoid(box, self.place(RIGHT), RIGHT_RADII * size)
         below = half_space(box, self.hilum, self.down)
         # the visceral surface is hollow: colon, kidney and duodenum press on it
-        x, y, z = (axis - np.float32(c) for axis, c in zip(box.axes, self.hilum, strict=True))
+        x, y = (axis - np.float32(c) for axis, c in zip(box.axes[:2], self.hilum[:2], strict=True))
         hollow = np.float32(0.010) * np.exp(-(((x - 0.055) / 0.05) ** 2 + ((y + 0.0) / 0.05) ** 2))
         right = smooth_max(right, below + hollow, EDGE)
         reach = np.array([self.left_reach, 1.0, 1.0])
@@ -74,7 +75,7 @@ class Liver:
         whole = smooth_min(whole, ellipsoid(box, self.place(CAUDATE), np.array([0.017, 0.021, 0.024]) * size), 0.010)
         whole = whole + np.float32(0.0016) * self.ripple(box)
         fissure = self.place(FISSURE)
-        steps = np.concatenate([np.linspace(a, b, 16) for a, b in zip(fissure[:-1], fissure[1:], strict=True)])
+        steps = np.concatenate([np.linspace(a, b, 16) for a, b in pairwise(fissure)])
         notch = tube(box, steps, np.linspace(0.0075, 0.004, len(steps)))
         return smooth_max(whole, -notch, 0.008)
 

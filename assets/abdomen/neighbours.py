@@ -50,7 +50,9 @@ def competed(solid: Solid, cavity: Function | None, before: Sequence[Solid]) -> 
             continue
         slices, inner = part
         theirs = steepness(inner, other.function(inner))
-        field[slices] = smooth_max(field[slices], np.float32(GAP) - theirs, solid.rounding)
+        # what is finer than this lattice can see gets a little more room
+        gap = GAP + (0.15 * box.spacing if other.spacing < box.spacing / 2 else 0.0)
+        field[slices] = smooth_max(field[slices], np.float32(gap) - theirs, solid.rounding)
     return field
 
 
@@ -70,11 +72,9 @@ def _overlap(box: Box, other: Solid) -> tuple[tuple[slice, slice, slice], Box] |
 def one_body(field: Field, spacing: float) -> tuple[Field, int]:
     """Keep the largest connected part of the inside and fill what it encloses; also return the nodes that were lost."""
     field = field.copy()
-    for axis in range(3):  # the border is outside, so that the surface closes
-        edge = [slice(None)] * 3
-        for end in (0, -1):
-            edge[axis] = end
-            field[tuple(edge)] = np.maximum(field[tuple(edge)], np.float32(spacing))
+    border = np.ones(field.shape, bool)  # outside, so that the surface closes
+    border[1:-1, 1:-1, 1:-1] = False
+    field[border] = np.maximum(field[border], np.float32(spacing))
     labels, count = ndimage.label(field < 0)
     lost = 0
     if count > 1:
@@ -112,7 +112,9 @@ def thinned(mesh: Mesh, share: float) -> Mesh:
     whole = check_mesh(mesh)
     points = (mesh.vertices.astype(np.float64) * 1e3).astype(np.float32)  # millimetres keep the quadrics in range
     for part in (share, 0.5 + share / 2):
-        few, triangles = fast_simplification.simplify(points, mesh.triangles, target_count=int(part * len(mesh.triangles)))
+        few, triangles = fast_simplification.simplify(
+            points, mesh.triangles, target_count=int(part * len(mesh.triangles))
+        )
         result = Mesh((few.astype(np.float64) / 1e3).astype(np.float32), triangles.astype(np.int32))
         found = check_mesh(result)
         if not found.problems and (found.genus, found.body_count) == (whole.genus, whole.body_count):

@@ -12,10 +12,10 @@ from assets.mesh import Mesh
 from assets.mesh_check import vertex_normals
 from assets.patient import Centreline, Orifice
 
-# Four ports as in textbooks: 10 mm at the umbilicus for the laparoscope; 10 mm in the epigastrium 5 cm below the xiphoid,
-# right of the falciform ligament; 5 mm in the midclavicular line some centimetres below the costal margin; 5 mm far
-# lateral, nearly at the umbilicus' level (Zollinger's Atlas of Surgical Operations, cholecystectomy, laparoscopic).
-# A fifth for a retractor on the left as in many three-hand set-ups. x and z in the template [m], outer radius [m].
+# Four ports as in textbooks: 10 mm at the umbilicus for the laparoscope; 10 mm in the epigastrium 5 cm below the
+# xiphoid, right of the falciform ligament; 5 mm in the midclavicular line some centimetres below the costal margin;
+# 5 mm far lateral, nearly at the umbilicus' level (Zollinger's Atlas of Surgical Operations, laparoscopic
+# cholecystectomy). The fifth, on the left, is for a liver retractor. x and z in the template [m], outer radius [m].
 SITES: dict[str, tuple[float, float, float]] = {
     "port_umbilical": (0.010, UMBILICUS - 0.010, 0.0055),
     "port_epigastric": (0.014, XIPHOID - 0.050, 0.0055),

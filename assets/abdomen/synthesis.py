@@ -1,6 +1,6 @@
 """A whole synthetic patient from a seed: the abdomen under pneumoperitoneum, as laparoscopy finds it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,7 +23,7 @@ from assets.couinaud import centres, segments_of, shares
 from assets.errors import InputError
 from assets.mesh import Mesh
 from assets.mesh_check import check_mesh
-from assets.patient import Centreline, Organ, Patient
+from assets.patient import Centreline, Kind, Organ, Patient
 
 LIFTS = (0.030, 0.075)
 """Least and most that the gas lifts the wall at the umbilicus [m]."""
@@ -52,6 +52,8 @@ class Anatomy:
     gut: Gut
     biliary: Biliary
     vessels: Vessels
+    bowel_length: float
+    """Of the small bowel [m]."""
     solids: tuple[Solid, ...]
     """In the order in which they give way: each to all before it."""
 
@@ -64,9 +66,9 @@ def synthetic_abdomen(seed: int, *, tumour: bool = False) -> Patient:
         tumour: Also grow a tumour in the liver; the rest of the patient stays as it is.
 
     Returns:
-        A patient with the lumen `abdominal_wall`, which encloses the gas and the organs in it, the organs, the trocar sites as
-        orifices, the centreline `laparoscope` from the umbilical port towards the gallbladder, and the centrelines of
-        the vessels in the liver, by which `assets.couinaud` parts it into its segments.
+        A patient with the lumen `abdominal_wall`, which encloses the gas and the organs in it, the organs, the trocar
+        sites as orifices, the centreline `laparoscope` from the umbilical port towards the gallbladder, and the
+        centrelines of the vessels in the liver, by which `assets.couinaud` parts it into its segments.
 
     Raises:
         InputError: The seed is negative.
@@ -75,7 +77,7 @@ def synthetic_abdomen(seed: int, *, tumour: bool = False) -> Patient:
         raise InputError(f"expected a seed of at least 0, found {seed}")
     anatomy = draw_anatomy(np.random.default_rng(seed), np.random.default_rng([seed, 1]) if tumour else None)
     surfaces = mesh_anatomy(anatomy)
-    return _patient(seed, tumour, anatomy, surfaces)
+    return patient_of(seed, anatomy, surfaces)
 
 
 def draw_anatomy(rng: np.random.Generator, growth: np.random.Generator | None = None) -> Anatomy:
@@ -100,7 +102,8 @@ def draw_anatomy(rng: np.random.Generator, growth: np.random.Generator | None = 
     cavity = replace(cavity, lift=_lift(body, cavity, solids))
     # the ligament hangs from the lifted wall, and the fat gives way to it
     solids.insert(len(solids) - 2, draw_ligament(rng, cavity, liver).solid(cavity))
-    return Anatomy(body, cavity, liver, gut, biliary, vessels, tuple(solids))
+    length = float(np.linalg.norm(np.diff(bowel.points, axis=0), axis=1).sum())
+    return Anatomy(body, cavity, liver, gut, biliary, vessels, length, tuple(solids))
 
 
 def _room(body: Body, cavity: Cavity, solids: Sequence[Solid]) -> Room:
@@ -161,7 +164,9 @@ def mesh_anatomy(anatomy: Anatomy) -> dict[str, Mesh]:
     return {name: thinned(mesh, KEPT.get(name, 0.6)) for name, mesh in surfaces.items()}
 
 
-def _patient(seed: int, tumour: bool, anatomy: Anatomy, surfaces: dict[str, Mesh]) -> Patient:
+def patient_of(seed: int, anatomy: Anatomy, surfaces: Mapping[str, Mesh]) -> Patient:
+    """Put ports, landmarks, centrelines and segments to the surfaces of an anatomy."""
+    tumour = "tumour" in surfaces
     rng = np.random.default_rng([seed, 2])
     ports = draw_ports(rng, anatomy.body, surfaces["abdominal_wall"])
     marks = dict(anatomy.biliary.landmarks)
@@ -188,6 +193,7 @@ def _patient(seed: int, tumour: bool, anatomy: Anatomy, surfaces: dict[str, Mesh
             "sex": anatomy.body.sex,
             "scale": [float(s) for s in anatomy.body.scale],
             "lift": anatomy.cavity.lift,
+            "small_bowel_length": anatomy.bowel_length,
         },
     )
     return _with_segments(patient, anatomy.liver)
@@ -195,7 +201,7 @@ def _patient(seed: int, tumour: bool, anatomy: Anatomy, surfaces: dict[str, Mesh
 
 def _organ(solid: Solid, mesh: Mesh, volume: float) -> Organ:
     attributes = {"volume_ml": round(volume * 1e6, 2)} | ({"within": list(solid.within)} if solid.within else {})
-    kind = "lumen" if solid.name == "abdominal_wall" else "solid"
+    kind: Kind = "lumen" if solid.name == "abdominal_wall" else "solid"
     return Organ(solid.name, solid.label, kind, solid.material, mesh, attributes)
 
 
@@ -208,6 +214,7 @@ def _with_segments(patient: Patient, liver: Liver) -> Patient:
     marks = {f"liver_segment_{n}": point for n, point in centres(segments, points).items()}
     found = {"couinaud": {"method": segments.method, "approximate": segments.approximate, "shares": share}}
     organs = tuple(
-        replace(organ, attributes=organ.attributes | found) if organ.name == "liver" else organ for organ in patient.organs
+        replace(organ, attributes=organ.attributes | found) if organ.name == "liver" else organ
+        for organ in patient.organs
     )
     return replace(patient, organs=organs, landmarks=patient.landmarks | marks)

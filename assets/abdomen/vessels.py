@@ -21,9 +21,9 @@ TWIGS = 6
 DEPTH = 0.009
 """Vessels that are drawn end this far below the capsule [m]; finer ones are left out."""
 
-# Courses in the template of assets/abdomen/liver.py [m], from the porta hepatis outwards. The right branch parts into an
-# anterior and a posterior one, each with an upper and a lower segment; the left one runs across, then turns forwards in
-# the umbilical fissure (Gray's Anatomy, 41st edition, chapter 67; Couinaud, Le foie, Masson, 1957).
+# Courses in the template of assets/abdomen/liver.py [m], from the porta hepatis outwards. The right branch parts into
+# an anterior and a posterior one, each with an upper and a lower segment; the left one runs across, then turns forwards
+# in the umbilical fissure (Gray's Anatomy, 41st edition, chapter 67; Couinaud, Le foie, Masson, 1957).
 SPLIT = np.array([0.021, -0.022, 0.100])
 RIGHT = np.array([0.036, -0.022, 0.104])
 ANTERIOR = np.array([0.050, 0.000, 0.110])
@@ -32,13 +32,13 @@ ACROSS = np.array([0.002, -0.012, 0.106])
 UMBILICAL = np.array([-0.018, 0.010, 0.112])
 COURSES: dict[int, Array] = {
     1: np.array([[0.012, -0.020, 0.104], [0.009, -0.032, 0.107], [0.008, -0.038, 0.110]]),
-    2: np.array([UMBILICAL, [-0.042, -0.012, 0.124], [-0.068, -0.020, 0.130]]),
-    3: np.array([UMBILICAL + [-0.002, 0.012, 0.000], [-0.040, 0.026, 0.114], [-0.066, 0.028, 0.118]]),
-    4: np.array([UMBILICAL + [0.001, 0.010, 0.000], [0.006, 0.024, 0.116], [0.016, 0.036, 0.132]]),
-    5: np.array([ANTERIOR, [0.056, 0.026, 0.090], [0.062, 0.044, 0.074]]),
-    6: np.array([POSTERIOR, [0.092, -0.042, 0.080], [0.108, -0.032, 0.060]]),
+    2: np.array([UMBILICAL, [-0.044, -0.014, 0.126], [-0.068, -0.024, 0.134]]),
+    3: np.array([[-0.020, 0.022, 0.112], [-0.040, 0.026, 0.114], [-0.066, 0.028, 0.118]]),
+    4: np.array([[-0.017, 0.020, 0.112], [0.006, 0.024, 0.116], [0.016, 0.036, 0.132]]),
+    5: np.array([ANTERIOR, [0.058, 0.028, 0.089], [0.070, 0.040, 0.072]]),
+    6: np.array([POSTERIOR, [0.094, -0.048, 0.074], [0.108, -0.040, 0.056]]),
     7: np.array([POSTERIOR, [0.086, -0.056, 0.116], [0.096, -0.060, 0.134]]),
-    8: np.array([ANTERIOR, [0.058, 0.004, 0.130], [0.064, 0.008, 0.154]]),
+    8: np.array([ANTERIOR, [0.062, 0.004, 0.128], [0.072, 0.004, 0.148]]),
 }
 VEINS: dict[str, Array] = {
     "right": np.array([[0.024, -0.042, 0.166], [0.052, -0.024, 0.146], [0.082, 0.000, 0.106], [0.094, 0.022, 0.070]]),
@@ -82,13 +82,14 @@ class Vessels:
         fine: dict[str, Any] = {"spacing": SPACING / 2, "within": ("liver",), "rounding": 0.0006}
         portal = Tube(points, radii).solid("portal_vein", "vessel", label="portal_vein_and_splenic_vein", **fine)
         veins = (
-            Tube(vein.points, vein.radii).solid(vein.name, "vessel", label="hepatic_vein", **fine) for vein in self.veins
+            Tube(vein.points, vein.radii).solid(vein.name, "vessel", label="hepatic_vein", **fine)
+            for vein in self.veins
         )
         return (portal, *veins)
 
 
 def seen(branch: Branch, cavity: Cavity) -> Branch:
-    """Return the part of a branch that lies in the peritoneal cavity: hepatic veins begin in the vena cava, behind it."""
+    """Return the part of a branch within the peritoneal cavity: hepatic veins begin in the vena cava, behind it."""
     box = Box.around(*reach_of(branch.points, branch.radii), spacing=SPACING)
     first = int(np.argmax(sample(box, cavity.function(box), branch.points) < -branch.radii))
     return Branch(branch.name, branch.points[first:], branch.radii[first:])
@@ -109,11 +110,24 @@ def draw_vessels(rng: np.random.Generator, liver: Liver, cavity: Cavity, trunk: 
 
     size = liver.factor * float(liver.body.scale.mean())
     first, second, last = (radius * size for radius in PORTAL_RADII)
-    joints = {name: put(point[None], 0.0012)[0] for name, point in
-              (("right", RIGHT), ("anterior", ANTERIOR), ("posterior", POSTERIOR), ("across", ACROSS), ("umbilical", UMBILICAL))}
+    joints = {
+        name: put(point[None], 0.0012)[0]
+        for name, point in (
+            ("right", RIGHT),
+            ("anterior", ANTERIOR),
+            ("posterior", POSTERIOR),
+            ("across", ACROSS),
+            ("umbilical", UMBILICAL),
+        )
+    }
     trunk_end = trunk.points[-1]
     stems = [
-        _branch("portal_left", [trunk_end, split, joints["across"], joints["umbilical"], put(COURSES[3][:1], 0.0)[0]], first, second),
+        _branch(
+            "portal_left",
+            [trunk_end, split, joints["across"], joints["umbilical"], put(COURSES[3][:1], 0.0)[0]],
+            first,
+            second,
+        ),
         _branch("portal_right", [trunk_end, split, joints["right"]], first, first),
         _branch("portal_anterior", [joints["right"], joints["anterior"]], first * 0.9, second),
         _branch("portal_posterior", [joints["right"], joints["posterior"]], first * 0.85, second),
@@ -157,7 +171,9 @@ def _pulled(box: Box, depth: Float[np.ndarray, "i j k"], points: Array) -> Array
     return points
 
 
-def _grow(rng: np.random.Generator, box: Box, depth: Float[np.ndarray, "i j k"], main: dict[int, Branch]) -> list[Branch]:
+def _grow(
+    rng: np.random.Generator, box: Box, depth: Float[np.ndarray, "i j k"], main: dict[int, Branch]
+) -> list[Branch]:
     """Let each segment's branch send twigs to the parts of its territory that are farthest from it."""
     nodes = box.points(depth > DEPTH)
     nodes = nodes[rng.permutation(len(nodes))[:6000]]
@@ -173,10 +189,11 @@ def _grow(rng: np.random.Generator, box: Box, depth: Float[np.ndarray, "i j k"],
         for count in range(1, (1 if number == 1 else TWIGS) + 1):
             if len(mine) < 20:
                 break
-            away, at = cKDTree(np.concatenate(grown)).query(mine)
+            tree = cKDTree(np.concatenate(grown))
+            away = tree.query(mine)[0]
             # not the farthest of all: nine tenths of the territory are nearer than the tip
             tip = mine[int(np.argsort(away)[int(0.93 * (len(mine) - 1))])]
-            root = np.concatenate(grown)[int(cKDTree(np.concatenate(grown)).query(tip)[1])]
+            root = np.concatenate(grown)[int(tree.query(tip)[1])]
             along = unit(line[-1] - line[0])
             middle = (root + tip) / 2 + 0.12 * float(np.linalg.norm(tip - root)) * along
             middle = _pulled(box, depth, middle[None])[0]

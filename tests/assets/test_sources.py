@@ -38,7 +38,7 @@ def test_bad_ranges_are_refused(text):
 
 
 def test_unknown_anatomies_and_empty_folders_are_named(tmp_path):
-    with pytest.raises(InputError, match="expected an anatomy of colon, found 'spleen'"):
+    with pytest.raises(InputError, match=r"expected an anatomy of colon, .*found 'spleen'"):
         resolve_patients(["synth:spleen:1"])
     with pytest.raises(InputError, match="expected a patient folder"):
         resolve_patients([str(tmp_path)])
