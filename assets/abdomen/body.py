@@ -25,8 +25,7 @@ class Measure:
 # an enlarged one; kidney and pancreas 15 and 20 %, chosen.
 # Gallbladder: 7.5 to 12 cm long and 25 to 30 ml of capacity in one text (Bailey and Love's Short Practice of Surgery,
 # chapter 71), 50 to 70 ml fasting by ultrasound in others: 40 +- 9 ml with its wall.
-# Stomach: empty, with its wall; fasting volumes vary by 33 % (SPECT of 433 people, Breen et al., Neurogastroenterol.
-# Motil. 23, 2011, PMC3105214); the mean is chosen.
+# Stomach: empty, with its wall; fasting volumes vary by 33 % (SPECT of 433 people, PMC3105214); the mean is chosen.
 LIVER = Measure((1.411e-3, 0.21e-3), (1.710e-3, 0.25e-3))
 SPLEEN = Measure((0.180e-3, 0.045e-3), (0.238e-3, 0.055e-3))
 KIDNEY = Measure((0.1565e-3, 0.022e-3), (0.1931e-3, 0.026e-3))
@@ -34,7 +33,7 @@ PANCREAS = Measure((0.0644e-3, 0.012e-3), (0.0874e-3, 0.016e-3))
 GALLBLADDER = Measure((0.040e-3, 0.009e-3), (0.040e-3, 0.009e-3))
 STOMACH = Measure((0.26e-3, 0.05e-3), (0.30e-3, 0.06e-3))
 GAS = Measure((3.1e-3, 0.9e-3), (3.7e-3, 1.0e-3))
-"""Carbon dioxide at 15 mmHg [m^3]: 3.1 +- 0.9 l in 100 women (Vilos et al., J. Minim. Invasive Gynecol. 14, 2007); in
+"""Carbon dioxide at 15 mmHg [m^3]: 3.1 +- 0.9 l in 100 women (Vilos et al., 2004 series); in
 men more by the ratio of the body sizes here, chosen."""
 CLEFTS = 0.6e-3
 """Clefts between the organs that pliable organs would close, and that are counted as gas here [m^3]; measured."""

@@ -33,8 +33,7 @@ CARDIA = np.array([[-0.052, -0.034, 0.128, 0.015], [-0.036, -0.042, 0.140, 0.010
 """From the body of the stomach to the hiatus: the abdominal oesophagus."""
 STOMACH_VOLUME = 0.35e-3
 """Of the template [m^3]; measured."""
-# Duodenum: 25 cm in a C about the head of the pancreas, 24.8 mm wide (MR enterography, Cronin et al., Eur. J. Radiol.
-# 75, 2010, doi:10.1016/j.ejrad.2009.04.052).
+# Duodenum: 25 cm in a C about the head of the pancreas, 24.8 mm wide (MR enterography, Cronin et al., Eur. J. Radiol.).
 DUODENUM = np.array(
     [
         [0.031, -0.004, 0.047, 0.0125],
@@ -219,7 +218,7 @@ def _fitted(gut: Gut, body: Body, cavity: Cavity, liver: Liver) -> Gut:
             gut,
             stomach=Tube(stomach.points, stomach.radii * share("stomach") ** -0.5),
             spleen=(centre, radii * share("spleen", "stomach") ** -0.4, axes),
-            pancreas=Tube(pancreas.points, pancreas.radii * share("pancreas", "stomach", "duodenum") ** -0.5),
+            pancreas=Tube(pancreas.points, pancreas.radii * share("pancreas", "stomach", "duodenum", "colon") ** -0.5),
         )
     return gut
 

@@ -14,7 +14,7 @@ from assets.abdomen.lattice import Array, Box, Field, sample, slopes
 
 RADII = (0.0122, 0.0098)
 """At the jejunum's start and at the ileum's end [m]: 24.5 and 18.7 mm wide (MR enterography, Cronin et al., Eur. J.
-Radiol. 75, 2010, doi:10.1016/j.ejrad.2009.04.052)."""
+Radiol.)."""
 LINK = 0.0065
 """Distance of the nodes that are relaxed [m]."""
 ROOM = 0.0034

@@ -99,7 +99,8 @@ def draw_anatomy(rng: np.random.Generator, growth: np.random.Generator | None = 
         solids.append(draw_tumour(growth, liver).solid())
     solids += biliary.late()
     solids += _fat(rng, body, solids)
-    cavity = replace(cavity, lift=_lift(body, cavity, solids))
+    # a tumour changes nothing beyond the liver
+    cavity = replace(cavity, lift=_lift(body, cavity, [solid for solid in solids if solid.name != "tumour"]))
     # the ligament hangs from the lifted wall, and the fat gives way to it
     solids.insert(len(solids) - 2, draw_ligament(rng, cavity, liver).solid(cavity))
     length = float(np.linalg.norm(np.diff(bowel.points, axis=0), axis=1).sum())
