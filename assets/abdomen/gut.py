@@ -218,7 +218,7 @@ def _fitted(gut: Gut, body: Body, cavity: Cavity, liver: Liver) -> Gut:
             gut,
             stomach=Tube(stomach.points, stomach.radii * share("stomach") ** -0.5),
             spleen=(centre, radii * share("spleen", "stomach") ** -0.4, axes),
-            pancreas=Tube(pancreas.points, pancreas.radii * share("pancreas", "stomach", "duodenum", "colon") ** -0.5),
+            pancreas=Tube(pancreas.points, pancreas.radii * share("pancreas", "stomach", "duodenum") ** -0.5),
         )
     return gut
 

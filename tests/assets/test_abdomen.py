@@ -84,16 +84,19 @@ def test_a_curve_runs_through_its_nodes_in_even_steps():
     step = np.linalg.norm(np.diff(line, axis=0), axis=1)
     assert np.ptp(step) < 2e-5
     np.testing.assert_allclose(step.sum(), np.pi * 0.05, rtol=0.01)
-    # between the first two nodes its slope is the chord's, half a step of 22.5 degrees off: 0.5 mm inwards
-    np.testing.assert_allclose(np.linalg.norm(line, axis=1), 0.05, atol=5.2e-4)
+    radius = np.linalg.norm(line, axis=1)
+    np.testing.assert_allclose(radius[22:-22], 0.05, atol=1e-4)
+    # between the last two nodes of an end the slope is that of their chord, so it cuts the corner
+    np.testing.assert_allclose(radius, 0.05, atol=7e-4)
 
 
 def test_of_two_balls_one_gives_way_by_the_gap():
     first, second = spheres((0.0, 0.0, 0.0), (0.025, 0.0, 0.0))
     whole = surface(first.box, competed(first, None, []))
     less = surface(second.box, competed(second, None, [first]))
-    # chords of the lattice cut off at most h^2 / 8 r = 39 um of the radius, which is 0.6 % of the volume
-    assert check_mesh(whole).volume == pytest.approx(4 / 3 * np.pi * 0.02**3, rel=0.006)
+    # linear interpolation along a cell's edge cuts off at most h^2 / 8 r = 39 um of the radius, a facet across a cell's
+    # face twice that: together at most 1.8 % of the volume, always inwards
+    assert 0.982 < check_mesh(whole).volume / (4 / 3 * np.pi * 0.02**3) < 1.0
     inside = winding_number(whole, less.vertices.astype(float)) > 0.5
     assert not inside.any()
     apart = np.linalg.norm(less.vertices, axis=1) - 0.02
