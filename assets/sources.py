@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from assets.abdomen.synthesis import synthetic_abdomen
 from assets.bronchi.synthesis import synthetic_bronchi
 from assets.colon.synthesis import synthetic_colon, synthetic_polyposis
 from assets.errors import InputError
@@ -14,6 +15,7 @@ ANATOMIES: dict[str, Callable[[int], Patient]] = {
     "colon": synthetic_colon,
     "polyposis": synthetic_polyposis,
     "bronchi": synthetic_bronchi,
+    "abdomen": synthetic_abdomen,
 }
 """What can be made from a seed."""
 MOST_SEEDS = 100_000

@@ -8,6 +8,7 @@ from typing import Literal
 import tyro
 from rich.table import Table
 
+from assets.abdomen.synthesis import synthetic_abdomen
 from assets.errors import InputError
 from assets.importers.detect import Request
 from assets.importers.detect import import_source as import_any
@@ -33,10 +34,17 @@ class SynthOptions:
 
     out: Path
     """Folder of the patient; a patient that is there is replaced."""
-    anatomy: Literal["colon", "polyposis", "bronchi"] = "colon"
-    """What to make up: a colon with 3 to 8 polyps, one with 20 to 40 as in attenuated polyposis, or an airway tree."""
+    anatomy: Literal["colon", "polyposis", "bronchi", "abdomen"] = "colon"
+    """What to make up: a colon with 3 to 8 polyps, one with 20 to 40 as in attenuated polyposis, an airway tree, or an
+    abdomen inflated for laparoscopy."""
     seed: int = 0
     """Decides the patient."""
+    tumour: bool = False
+    """Grow a tumour in the liver of an abdomen."""
+
+    def __post_init__(self) -> None:
+        if self.tumour and self.anatomy != "abdomen":
+            raise InputError(f"expected the anatomy abdomen for a tumour of the liver, found {self.anatomy}")
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,10 @@ def synth(options: SynthOptions) -> None:
     """
     _refuse_occupied(options.out)
     with progress(f"making {options.anatomy} {options.seed}", 1) as advance:
-        patient = ANATOMIES[options.anatomy](options.seed)
+        if options.tumour:
+            patient = synthetic_abdomen(options.seed, tumour=True)
+        else:
+            patient = ANATOMIES[options.anatomy](options.seed)
         advance()
     _write(patient, options.out)
 

@@ -1,0 +1,215 @@
+"""The trees inside the liver: portal branches, each named after its Couinaud segment, and the hepatic veins."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial import cKDTree
+
+from assets.abdomen.cavity import Cavity
+from assets.abdomen.gut import Tube
+from assets.abdomen.lattice import SPACING, Array, Box, sample, slopes
+from assets.abdomen.liver import Liver
+from assets.abdomen.solids import Solid, curve, reach_of
+from assets.transforms import unit
+
+STEP = 0.0015
+"""Distance of the points of a centreline [m]."""
+TWIGS = 6
+"""Second-order branches of a segment."""
+DEPTH = 0.009
+"""Vessels that are drawn end this far below the capsule [m]; finer ones are left out."""
+
+# Courses in the template of assets/abdomen/liver.py [m], from the porta hepatis outwards. The right branch parts into
+# an anterior and a posterior one, each with an upper and a lower segment; the left one runs across, then turns forwards
+# in the umbilical fissure (Gray's Anatomy, 41st edition, chapter 67; Couinaud, Le foie, Masson, 1957).
+SPLIT = np.array([0.021, -0.022, 0.100])
+RIGHT = np.array([0.036, -0.022, 0.104])
+ANTERIOR = np.array([0.050, 0.000, 0.110])
+POSTERIOR = np.array([0.062, -0.042, 0.102])
+ACROSS = np.array([0.002, -0.012, 0.106])
+UMBILICAL = np.array([-0.018, 0.010, 0.112])
+COURSES: dict[int, Array] = {
+    1: np.array([[0.012, -0.020, 0.104], [0.009, -0.032, 0.107], [0.008, -0.038, 0.110]]),
+    2: np.array([UMBILICAL, [-0.044, -0.014, 0.126], [-0.068, -0.024, 0.134]]),
+    3: np.array([[-0.020, 0.022, 0.112], [-0.040, 0.026, 0.114], [-0.066, 0.028, 0.118]]),
+    4: np.array([[-0.017, 0.020, 0.112], [0.006, 0.024, 0.116], [0.016, 0.036, 0.132]]),
+    5: np.array([ANTERIOR, [0.058, 0.028, 0.089], [0.070, 0.040, 0.072]]),
+    6: np.array([POSTERIOR, [0.094, -0.048, 0.074], [0.108, -0.040, 0.056]]),
+    7: np.array([POSTERIOR, [0.086, -0.056, 0.116], [0.096, -0.060, 0.134]]),
+    8: np.array([ANTERIOR, [0.062, 0.004, 0.128], [0.072, 0.004, 0.148]]),
+}
+VEINS: dict[str, Array] = {
+    "right": np.array([[0.024, -0.042, 0.166], [0.052, -0.024, 0.146], [0.082, 0.000, 0.106], [0.094, 0.022, 0.070]]),
+    "middle": np.array([[0.022, -0.034, 0.168], [0.026, -0.006, 0.146], [0.034, 0.022, 0.114], [0.038, 0.038, 0.092]]),
+    "left": np.array([[0.014, -0.034, 0.168], [-0.004, -0.010, 0.150], [-0.030, 0.012, 0.134], [-0.056, 0.020, 0.126]]),
+}
+"""From the vena cava outwards: between the segments 6, 7 and 5, 8; 4 and 5, 8; 2 and 3."""
+PORTAL_RADII = (0.0055, 0.0034, 0.0017)
+"""First branches, at the root and the end of a segment's branch [m]: right 8 to 9, left 7 to 8 mm wide at CT."""
+VEIN_RADII = (0.0050, 0.0018)
+"""Hepatic veins at the cava and at their ends [m]: 8 to 10 mm wide near the cava (Gray's Anatomy, chapter 67)."""
+TWIG_RADII = (0.0019, 0.0013)
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A piece of a vessel."""
+
+    name: str
+    """Such as `portal_segment_5_2` or `hepatic_vein_middle`."""
+    points: Array
+    """Centreline from its root outwards [m], shape (n, 3)."""
+    radii: Array
+    """[m], shape (n,)."""
+
+
+@dataclass(frozen=True)
+class Vessels:
+    """Both trees of one liver."""
+
+    portal: tuple[Branch, ...]
+    """The first branches, then those of the segments, named `portal_segment_N_K`."""
+    veins: tuple[Branch, ...]
+    """`hepatic_vein_right`, `_middle`, `_left`, and their tributaries `_K`."""
+
+    def solids(self, trunk: Tube) -> tuple[Solid, ...]:
+        """Return the portal vein with its trunk outside of the liver, and each hepatic vein; they lie in the liver."""
+        parts = [Tube(branch.points, branch.radii) for branch in self.portal]
+        points = np.concatenate([trunk.points, *(part.points for part in parts)])
+        radii = np.concatenate([trunk.radii, *(part.radii for part in parts)])
+        fine: dict[str, Any] = {"spacing": SPACING / 2, "within": ("liver",), "rounding": 0.0006}
+        portal = Tube(points, radii).solid("portal_vein", "vessel", label="portal_vein_and_splenic_vein", **fine)
+        veins = (
+            Tube(vein.points, vein.radii).solid(vein.name, "vessel", label="hepatic_vein", **fine)
+            for vein in self.veins
+        )
+        return (portal, *veins)
+
+
+def seen(branch: Branch, cavity: Cavity) -> Branch:
+    """Return the part of a branch within the peritoneal cavity: hepatic veins begin in the vena cava, behind it."""
+    box = Box.around(*reach_of(branch.points, branch.radii), spacing=SPACING)
+    first = int(np.argmax(sample(box, cavity.function(box), branch.points) < -branch.radii))
+    return Branch(branch.name, branch.points[first:], branch.radii[first:])
+
+
+def draw_vessels(rng: np.random.Generator, liver: Liver, cavity: Cavity, trunk: Tube) -> Vessels:
+    """Grow both trees into one patient's liver."""
+    box = Box.around(*liver.corners, spacing=2 * SPACING)
+    depth = -np.maximum(liver.function(box), cavity.function(box))  # positive inside
+    split = liver.place(SPLIT)
+
+    def put(template: Array, deviation: float) -> Array:
+        points = template.copy()
+        left = points[:, 0] < 0
+        points[left, 0] *= liver.left_reach
+        points = liver.place(points) + rng.normal(0.0, deviation, points.shape)
+        return _pulled(box, depth, points)
+
+    size = liver.factor * float(liver.body.scale.mean())
+    first, second, last = (radius * size for radius in PORTAL_RADII)
+    joints = {
+        name: put(point[None], 0.0012)[0]
+        for name, point in (
+            ("right", RIGHT),
+            ("anterior", ANTERIOR),
+            ("posterior", POSTERIOR),
+            ("across", ACROSS),
+            ("umbilical", UMBILICAL),
+        )
+    }
+    trunk_end = trunk.points[-1]
+    stems = [
+        _branch(
+            "portal_left",
+            [trunk_end, split, joints["across"], joints["umbilical"], put(COURSES[3][:1], 0.0)[0]],
+            first,
+            second,
+        ),
+        _branch("portal_right", [trunk_end, split, joints["right"]], first, first),
+        _branch("portal_anterior", [joints["right"], joints["anterior"]], first * 0.9, second),
+        _branch("portal_posterior", [joints["right"], joints["posterior"]], first * 0.85, second),
+    ]
+    main = {}
+    roots = {5: "anterior", 8: "anterior", 6: "posterior", 7: "posterior", 2: "umbilical"}
+    for number, course in COURSES.items():
+        nodes = put(course, 0.0025)
+        if number in roots:
+            nodes[0] = joints[roots[number]]
+        else:
+            stem = stems[0].points
+            nodes[0] = stem[int(np.argmin(np.linalg.norm(stem - put(course[:1], 0.0), axis=1)))]
+        slim = 0.6 if number == 1 else 1.0
+        main[number] = _branch(f"portal_segment_{number}_0", list(nodes), slim * second, last)
+    twigs = _grow(rng, box, depth, main)
+    portal = (*stems, *main.values(), *twigs)
+    tree = cKDTree(np.concatenate([branch.points for branch in portal]))
+    reach = np.concatenate([branch.radii for branch in portal])
+    veins = []
+    for name, course in VEINS.items():
+        nodes = put(course, 0.002)
+        nodes[0] = liver.place(course[:1])[0]
+        branch = _branch(f"hepatic_vein_{name}", list(nodes), VEIN_RADII[0] * size, VEIN_RADII[1] * size)
+        veins.append(_apart(branch, tree, reach))
+    return Vessels(portal, tuple(veins))
+
+
+def _branch(name: str, nodes: list[Array], root: float, end: float) -> Branch:
+    radii = np.linspace(root, end, len(nodes))
+    line = curve(np.column_stack([np.stack(nodes), radii]), STEP)
+    return Branch(name, line[:, :3], line[:, 3])
+
+
+def _pulled(box: Box, depth: Float[np.ndarray, "i j k"], points: Array) -> Array:
+    """Pull points into the liver until they lie deep enough below its capsule."""
+    points = points.copy()
+    for _ in range(12):
+        lack = np.maximum(DEPTH - sample(box, depth, points), 0.0)
+        points += 0.6 * lack[:, None] * unit(slopes(box, depth, points))
+    return points
+
+
+def _grow(
+    rng: np.random.Generator, box: Box, depth: Float[np.ndarray, "i j k"], main: dict[int, Branch]
+) -> list[Branch]:
+    """Let each segment's branch send twigs to the parts of its territory that are farthest from it."""
+    nodes = box.points(depth > DEPTH)
+    nodes = nodes[rng.permutation(len(nodes))[:6000]]
+    numbers = list(main)
+    lines = [main[number].points for number in numbers]
+    distance = np.stack([cKDTree(line).query(nodes)[0] for line in lines])
+    owner = np.argmin(distance, axis=0)
+    twigs = []
+    for index, number in enumerate(numbers):
+        mine = nodes[owner == index]
+        line = lines[index]
+        grown = [line[int(0.35 * len(line)) :]]
+        for count in range(1, (1 if number == 1 else TWIGS) + 1):
+            if len(mine) < 20:
+                break
+            tree = cKDTree(np.concatenate(grown))
+            away = tree.query(mine)[0]
+            # not the farthest of all: nine tenths of the territory are nearer than the tip
+            tip = mine[int(np.argsort(away)[int(0.93 * (len(mine) - 1))])]
+            root = np.concatenate(grown)[int(tree.query(tip)[1])]
+            along = unit(line[-1] - line[0])
+            middle = (root + tip) / 2 + 0.12 * float(np.linalg.norm(tip - root)) * along
+            middle = _pulled(box, depth, middle[None])[0]
+            twig = _branch(f"portal_segment_{number}_{count}", [root, middle, tip], *TWIG_RADII)
+            twigs.append(twig)
+            grown.append(twig.points)
+    return twigs
+
+
+def _apart(branch: Branch, portal: cKDTree, reach: Array) -> Branch:
+    """Push a hepatic vein off the portal branches that it would touch."""
+    points = branch.points.copy()
+    for _ in range(40):
+        distance, index = portal.query(points)
+        lack = np.maximum(branch.radii + reach[index] + 0.0015 - distance, 0.0)
+        lack[0] = 0.0
+        points += 0.5 * lack[:, None] * unit(points - portal.data[index])
+        points[1:-1] += 0.3 * ((points[2:] + points[:-2]) / 2 - points[1:-1])
+    return Branch(branch.name, points, branch.radii)
