@@ -14,6 +14,7 @@ from scenarios.export.source import Source, open_source
 from scenarios.progress import progress
 from scenarios.runs import read_json, versions, write_json
 from sim.atomic_folder import atomic_folder
+from sim.camera import Camera
 
 VERSION = 1
 _NOTE = "export.json"
@@ -21,7 +22,7 @@ _NOTE = "export.json"
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Write a data set in the form that other tools read; what a format cannot hold is said, and noted in export.json."""
+    """Write a data set in the form that other tools read; what a format cannot hold is said and noted in export.json."""
 
     folder: tyro.conf.Positional[Path]
     """The data set, with its dataset.json."""
@@ -31,6 +32,21 @@ class ExportOptions:
     """Folder of the export; it appears when all of it is written."""
     splits: tuple[str, ...] = ()
     """Splits to export, such as train; all if none is named."""
+    pinhole: tuple[int, int, float] | None = None
+    """First resample to a pinhole of this width, height [px] and horizontal field of view [deg], for tools that know no
+    fisheye."""
+
+    def __post_init__(self) -> None:
+        self.lens  # noqa: B018  # refuse a wrong one before any work
+
+    @property
+    def lens(self) -> Camera | None:
+        """The pinhole asked for.
+
+        Raises:
+            InputError: There is no such camera.
+        """
+        return None if self.pinhole is None else Camera.with_fov(*self.pinhole, model="pinhole")
 
 
 def export(options: ExportOptions) -> list[str]:
@@ -44,16 +60,21 @@ def export(options: ExportOptions) -> list[str]:
         OSError: The folder cannot be written, or the disk is full.
     """
     write = exporter_named(options.format)
-    source = open_source(options.folder, options.splits)
+    source = open_source(options.folder, options.splits, lens=options.lens)
     if options.out.resolve().is_relative_to(options.folder.resolve()):
         raise InputError(f"{options.out}: expected a folder outside of the data set {options.folder}")
-    identity = {"format": options.format, "dataset_sha256": source.identity, "splits": list(source.splits)}
+    identity = {
+        "format": options.format,
+        "dataset_sha256": source.identity,
+        "splits": list(source.splits),
+        "pinhole": list(options.pinhole) if options.pinhole else None,
+    }
     if _is_there(options.out, identity):
         print(f"{options.out}: this export is there already", file=sys.stderr)
         return _say(read_json(options.out / _NOTE)["left_out"])
     with atomic_folder(options.out, check=lambda: _require_free(options.out)) as folder:
         with progress(f"exporting as {options.format}", source.count) as advance:
-            left_out = write(source, folder, advance)
+            left_out = write(source, folder, advance) + source.left_out
         write_json(folder / _NOTE, _note(identity, source, left_out))
     return _say(left_out)
 

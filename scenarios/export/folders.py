@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from scenarios.export.files import csv_table, number, write_bytes
-from scenarios.export.source import Source
-from scenarios.progress import Advance
+from scenarios.export.source import Advance, Source
+
 from scenarios.runs import write_json
 from sim.codec import CONVENTIONS
 

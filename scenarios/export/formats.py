@@ -7,11 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from assets.errors import InputError
-from scenarios.export.source import Source
-from scenarios.progress import Advance
+from scenarios.export.source import Advance, Source
 
 Exporter = Callable[[Source, Path, Advance], list[str]]
-"""Writes a data set into an empty folder, calls back after each frame, and returns what the format could not hold."""
+"""Writes a data set into an empty folder, calls `advance` after each frame, and returns what the format could not hold."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +26,18 @@ class Format:
 
 
 FORMATS: dict[str, Format] = {
-    "folders": Format("scenarios.export.folders", "every channel as PNG, poses and cameras as CSV, all metadata as JSON"),
+    "folders": Format(
+        "scenarios.export.folders", "every channel as PNG, poses and cameras as CSV, all metadata as JSON"
+    ),
     "coco": Format("scenarios.export.coco", "images, instance masks as RLE and as polygons, boxes, key points"),
     "yolo": Format("scenarios.export.yolo", "images, masks as polygons by class"),
     "tum": Format("scenarios.export.tum", "images, depth in steps of 0.2 mm, poses, times"),
     "bop": Format("scenarios.export.bop", "images, depth, instance masks, poses of camera and objects, intrinsics"),
     "simcol3d": Format("scenarios.export.simcol3d", "images, depth to 20 cm, poses, intrinsics"),
     "c3vd": Format("scenarios.export.c3vd", "images, depth to 10 cm, normals, flow, poses, lens"),
-    "lerobot": Format("scenarios.export.lerobot", "images as video, poses, what the episode said of each step", "pyarrow"),
+    "lerobot": Format(
+        "scenarios.export.lerobot", "images as video, poses, what the episode said of each step", "pyarrow"
+    ),
 }
 
 

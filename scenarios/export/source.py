@@ -1,16 +1,20 @@
 """The data set that is exported, frame by frame: never more than one in memory."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from assets.errors import InputError
+from scenarios.export.resample import resampled_sample
 from sim.camera import Camera
 from sim.dataset_index import DatasetIndex, read_dataset, read_records
 from sim.frame import Frame
 from sim.shards import Sample, file_sha256, read_shard
+
+Advance = Callable[[], None]
+"""Called after each frame that is written."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,8 @@ class View:
     meta: dict[str, Any]
     """Of meta.json."""
     split: str
+    shard: str
+    """The shard's name without its suffix."""
     sequence: str
     """What was recorded in one go: the shard's name and the episode; letters, digits, `_` and `-`."""
     number: int
@@ -66,6 +72,8 @@ class Source:
     index: DatasetIndex
     splits: tuple[str, ...]
     """The splits to export, in order; those without frames left out."""
+    lens: Camera | None = None
+    """Resample each frame to this pinhole; None leaves the frames as they are."""
     cameras: dict[Camera, int] = field(default_factory=dict)
     """Every camera met so far, with its count of frames."""
 
@@ -73,6 +81,17 @@ class Source:
     def count(self) -> int:
         """Frames in all splits, as dataset.json says."""
         return sum(info.count for split in self.splits for info in self.index.shards[split])
+
+    @property
+    def left_out(self) -> list[str]:
+        """What the resampling costs, a line each."""
+        if self.lens is None:
+            return []
+        return [
+            "the lens of the data set: resampled to a pinhole, masks, depth and normals from the nearest pixel, so up to "
+            "half a pixel off",
+            "flow to the frame after: it holds for the lens of the data set only",
+        ]
 
     @property
     def identity(self) -> str:
@@ -98,7 +117,10 @@ class Source:
                             raise InputError(f"{sample.where}: expected each sequence in one piece, found {name} again")
                         seen.add(name)
                         sequence, number = name, 0
-                    view = View(sample, meta, split, sequence, number, position)
+                    if self.lens is not None:
+                        sample = resampled_sample(sample, self.lens)
+                        meta = sample.meta()
+                    view = View(sample, meta, split, path.stem, sequence, number, position)
                     camera = view.frame.camera
                     self.cameras[camera] = self.cameras.get(camera, 0) + 1
                     yield view
@@ -119,12 +141,13 @@ class Source:
         return {label: names.get(label, f"label_{label}") for label in sorted(found - {0})}
 
 
-def open_source(folder: Path, splits: tuple[str, ...]) -> Source:
+def open_source(folder: Path, splits: tuple[str, ...], *, lens: Camera | None = None) -> Source:
     """Open a data set.
 
     Args:
         folder: With its dataset.json.
         splits: Splits to export; all if empty.
+        lens: A pinhole to resample each frame to.
 
     Raises:
         InputError: There is no data set, no such split, or no frame.
@@ -133,7 +156,7 @@ def open_source(folder: Path, splits: tuple[str, ...]) -> Source:
     for split in splits:
         index.paths(folder, split)  # says which there are
     chosen = tuple(split for split in index.shards if not splits or split in splits)
-    source = Source(folder, index, tuple(split for split in chosen if index.shards[split]))
+    source = Source(folder, index, tuple(split for split in chosen if index.shards[split]), lens)
     if source.count == 0:
         raise InputError(f"{folder}: expected frames in split {' or '.join(chosen)}, found none")
     return source

@@ -1,0 +1,2 @@
+def export(s, o, a):
+    return []
