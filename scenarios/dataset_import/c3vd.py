@@ -21,9 +21,9 @@ ABOUT = {
     "source": "C3VD",
     "licence": "CC BY-NC-SA 4.0",
     "citation": "Bobrow et al., Medical Image Analysis 90, 2023, doi:10.1016/j.media.2023.102956",
-    "made_up": "depth of 0 and of 100 mm is nothing; normals that are missing are worked out from depth; all that is seen "
-    "is colon_wall; the time is the frame's number / 30 s; lumen_direction is the camera's axis and lumen_visible false: "
-    "the set has neither; flow, which goes to the frame before, and occlusion are left out",
+    "made_up": "depth of 0 and of 100 mm is nothing; normals that are missing are worked out from depth; all that is "
+    "seen is colon_wall; the time is the frame's number / 30 s; lumen_direction is the camera's axis and lumen_visible "
+    "false: the set has neither; flow, which goes to the frame before, and occlusion are left out",
     "splits": "the set has none; sequences of one model (cecum, desc, sigmoid, trans) stay together",
 }
 _COLOUR = re.compile(r"(\d{1,6})_color\.png")

@@ -15,6 +15,7 @@ from scenarios.dataset_import.recording import PublicSet, Recording
 from scenarios.export.resample import rescaled
 from scenarios.progress import progress
 from scenarios.runs import start_run
+from sim.atomic import remove_leftovers
 from sim.dataset_index import DatasetIndex, write_dataset
 from sim.folder_lock import exclusive
 from sim.shards import Sample, ShardInfo, encode, index_record, read_shard, shard_info, write_shard
@@ -62,6 +63,7 @@ def import_dataset(options: ImportOptions) -> DatasetIndex:
     splits = _splits(recordings, options.splits)
     with exclusive(options.out):
         start_run(options.out, "trocar dataset import", options)
+        remove_leftovers(options.out)
         infos: dict[str, list[ShardInfo]] = {split: [] for split in SPLITS}
         count = sum(len(one.numbers[:: options.every]) for one in recordings)
         with progress(f"importing {found.about['source']}", count) as advance:

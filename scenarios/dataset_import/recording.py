@@ -105,7 +105,7 @@ def frame_from(
 def normals_from_depth(depth: Float32[np.ndarray, "h w"], camera: Camera) -> NDArray[np.float32]:
     """Work unit normals out from neighbouring depths [m], shape (h, w, 3), facing the camera; 0 where depth is 0.
 
-    Along each side the neighbour that is nearer in depth is taken, so that an edge does not bend the surfaces beside it.
+    Along each side the neighbour that is nearer in depth is taken, so that an edge does not bend what is beside it.
     A pixel without neighbours gets its ray turned round.
     """
     rays, shown = camera.rays()

@@ -16,7 +16,6 @@ from assets.transforms import inverse
 from scenarios.export.files import csv_table, text_file, write_bytes, write_image
 from scenarios.export.instances import instances
 from scenarios.export.source import Advance, Source, View
-
 from scenarios.runs import write_json
 
 SPLITS = {"train": "train", "validation": "val", "test": "test"}
@@ -49,7 +48,7 @@ def export(source: Source, out: Path, advance: Advance) -> list[str]:
         _close(tables)
     write_json(out / "labels.json", {str(label): name for label, name in source.label_names().items()})
     left_out = [
-        "models of the objects, and so what a whole silhouette would be: the shards hold no meshes; obj_id is the label",
+        "models of the objects, and so their whole silhouettes: the shards hold no meshes; obj_id is the label",
         "normals, flow, times",
     ]
     if distorted:

@@ -22,7 +22,7 @@ _NOTE = "export.json"
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Write a data set in the form that other tools read; what a format cannot hold is said and noted in export.json."""
+    """Write a data set in the form that other tools read; what a form cannot hold is said, and noted in export.json."""
 
     folder: tyro.conf.Positional[Path]
     """The data set, with its dataset.json."""

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from scenarios.export.files import csv_table, number, write_bytes
 from scenarios.export.source import Advance, Source
-
 from scenarios.runs import write_json
 from sim.codec import CONVENTIONS
 

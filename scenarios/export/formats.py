@@ -10,7 +10,7 @@ from assets.errors import InputError
 from scenarios.export.source import Advance, Source
 
 Exporter = Callable[[Source, Path, Advance], list[str]]
-"""Writes a data set into an empty folder, calls `advance` after each frame, and returns what the format could not hold."""
+"""Writes a data set into an empty folder, calls back after each frame, and returns what the format could not hold."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,7 @@ FORMATS: dict[str, Format] = {
     "bop": Format("scenarios.export.bop", "images, depth, instance masks, poses of camera and objects, intrinsics"),
     "simcol3d": Format("scenarios.export.simcol3d", "images, depth to 20 cm, poses, intrinsics"),
     "c3vd": Format("scenarios.export.c3vd", "images, depth to 10 cm, normals, flow, poses, lens"),
-    "lerobot": Format(
-        "scenarios.export.lerobot", "images as video, poses, what the episode said of each step", "pyarrow"
-    ),
+    "lerobot": Format("scenarios.export.lerobot", "images as video, poses, times", "pyarrow"),
 }
 
 

@@ -80,10 +80,10 @@ def from_camera(camera: Camera) -> tuple[Omnidirectional, float]:
         The intrinsics, and by how much [px] they are off at worst where the lens shows something; 0 for a pinhole.
     """
     rays, shown = camera.rays()
-    scale = {"width": camera.width, "height": camera.height, "cx": float(camera.cx), "cy": float(camera.cy)}
+    place = (camera.width, camera.height, float(camera.cx), float(camera.cy))
     stretch = float(camera.fx / camera.fy)
     if camera.model == "pinhole":
-        lens = Omnidirectional(**scale, a0=float(camera.fy), a2=0.0, a3=0.0, a4=0.0, c=stretch)
+        lens = Omnidirectional(*place, a0=float(camera.fy), a2=0.0, a3=0.0, a4=0.0, c=stretch)
     else:
         widest = float(np.arccos(np.clip(rays[shown][:, 2].min(), -1, 1)))
         angle = np.linspace(0, widest, _POINTS + 1)[1:]
@@ -95,7 +95,7 @@ def from_camera(camera: Camera) -> tuple[Omnidirectional, float]:
         powers = np.stack([np.ones_like(radius), radius**2, radius**3, radius**4], axis=-1)
         solved = np.linalg.lstsq(powers * weight[:, None], height * weight, rcond=None)[0]
         a0, a2, a3, a4 = map(float, solved)
-        lens = Omnidirectional(**scale, a0=a0, a2=a2, a3=a3, a4=a4, c=stretch)
+        lens = Omnidirectional(*place, a0=a0, a2=a2, a3=a3, a4=a4, c=stretch)
     return lens, _worst(lens, camera, np.eye(3))
 
 

@@ -65,12 +65,13 @@ def _edge_loops(mask: Bool[np.ndarray, "h w"]) -> list[Ring]:
     padded = np.pad(mask, 1)
     starts: dict[tuple[int, int], list[tuple[int, int]]] = {}
     inside, above, left = padded[1:, 1:], padded[:-1, 1:], padded[1:, :-1]
-    for way, rows, columns in (
-        (_RIGHT, *np.nonzero(inside & ~above)),
-        (_UP, *np.nonzero(inside & ~left)),
-        (_LEFT, *np.nonzero(above & ~inside)),
-        (_DOWN, *np.nonzero(left & ~inside)),
+    for way, edges in (
+        (_RIGHT, inside & ~above),
+        (_UP, inside & ~left),
+        (_LEFT, above & ~inside),
+        (_DOWN, left & ~inside),
     ):
+        rows, columns = np.nonzero(edges)
         # an edge to the right or down starts at the corner (column, row), one to the left or up ends there
         shift = (way == _LEFT, way == _UP)
         for x, y in zip((columns + shift[0]).tolist(), (rows + shift[1]).tolist(), strict=True):

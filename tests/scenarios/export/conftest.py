@@ -1,4 +1,4 @@
-"""Small data sets of a camera that moves down a straight tube with two balls on its wall, by closed-form ray casting."""
+"""Small data sets of a camera that moves down a straight tube with two balls in it, by closed-form ray casting."""
 
 from collections.abc import Callable
 from dataclasses import replace

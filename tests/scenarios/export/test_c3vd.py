@@ -22,7 +22,9 @@ spec.loader.exec_module(readers)
 
 def lens_rays(config: Path) -> np.ndarray:
     """Rays of every pixel, by the toolbox's definition."""
-    values = {name.strip(): float(value) for name, value in (line.split("=") for line in config.open())}
+    values = {
+        name.strip(): float(value) for name, value in (line.split("=") for line in config.read_text().splitlines())
+    }
     u, v = np.meshgrid(np.arange(int(values["width"])), np.arange(int(values["height"])))
     shear = np.array([[values["c"], values["d"]], [values["e"], 1.0]])
     x, y = np.linalg.inv(shear) @ np.stack([u.ravel() - values["cx"], v.ravel() - values["cy"]])
@@ -190,7 +192,7 @@ def test_a_damaged_sequence_is_refused_by_name(poses: list[str], lens: str | Non
 def test_without_a_lens_only_the_size_of_the_colonoscope_will_do(tmp_path: Path) -> None:
     source = hand_made(tmp_path / "in", [rigid((0, 0, 0))])
     (source / "cecum_t1_a" / "config.ini").unlink()
-    with pytest.raises(InputError, match="expected images of 1350 x 1080 px or a config.ini"):
+    with pytest.raises(InputError, match="expected images of 1350 x 1080 px or a"):
         import_dataset(ImportOptions(source, "c3vd", tmp_path / "out"))
 
 
