@@ -20,9 +20,9 @@ ABOUT = {
     "source": "SimCol3D",
     "licence": "CC BY-NC-SA 4.0",
     "citation": "Rau et al., Medical Image Analysis 96, 2024, doi:10.1016/j.media.2024.103195",
-    "made_up": "depth of more than 20 cm is nothing; normals are worked out from depth; all that is seen is colon_wall; the "
-    "time is the frame's number / 30 s; lumen_direction is the camera's axis and lumen_visible false: the set has "
-    "neither",
+    "made_up": "depth of more than 20 cm is nothing; normals are worked out from depth; all that is seen is "
+    "colon_wall; the time is the frame's number / 30 s; lumen_direction is the camera's axis and lumen_visible false: "
+    "the set has neither",
     "splits": "those of the challenge, by sequence: SyntheticColon_I and _II have sequences in train and in test, only "
     "SyntheticColon_III is a colon that training never sees",
 }

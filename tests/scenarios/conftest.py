@@ -71,7 +71,7 @@ def tube_folder(tube_patient, tmp_path_factory):
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory):
-    """Keep the tests' cache apart from the user's; but Warp's, or each session compiles its kernels for half a minute."""
+    """Keep the tests' cache apart from the user's; not Warp's, or each session compiles its kernels for 30 s."""
     user = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     with pytest.MonkeyPatch.context() as patch:
         if "WARP_CACHE_PATH" not in os.environ:

@@ -145,7 +145,7 @@ def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bytes(
 
 def test_a_writer_that_is_killed_leaves_only_whole_files(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
-    arguments = {"out": str(tmp_path / "unbroken"), "shards": 5}
+    arguments = {"out": str(tmp_path / "unbroken"), "shards": 3}
     with runs() as server:
         assert server.run("write", arguments) == 0
         started = time.monotonic()
