@@ -16,6 +16,7 @@ from sim.frame import Frame
 
 MAX_TEXT = 16 << 20
 """Bytes of a text file from outside."""
+_EDGE = 0.02  # a step in depth by more than this share of it may be an edge
 _FRAMES_A_SECOND = 30.0  # neither set says when a frame was taken; both are meant as video
 
 
@@ -105,8 +106,8 @@ def frame_from(
 def normals_from_depth(depth: Float32[np.ndarray, "h w"], camera: Camera) -> NDArray[np.float32]:
     """Work unit normals out from neighbouring depths [m], shape (h, w, 3), facing the camera; 0 where depth is 0.
 
-    Along each side the neighbour that is nearer in depth is taken, so that an edge does not bend what is beside it.
-    A pixel without neighbours gets its ray turned round.
+    Both neighbours along each side count, but where one is much farther away in depth than the other, only the other
+    does, so that an edge does not bend what is beside it. A pixel without neighbours gets its ray turned round.
     """
     rays, shown = camera.rays()
     there = (depth > 0) & shown
@@ -119,7 +120,7 @@ def normals_from_depth(depth: Float32[np.ndarray, "h w"], camera: Camera) -> NDA
 
 
 def _along(points: NDArray[np.float32], there: NDArray[np.bool_], *, axis: int) -> NDArray[np.float64]:
-    """Return the step [m] to the neighbour after or, turned round, before; 0 where neither is there."""
+    """Return the step [m] to the neighbours after and before, or to one of them; 0 where neither is there."""
     ahead = np.zeros(points.shape, np.float64)
     known = np.zeros(there.shape, np.bool_)
     first, last = [slice(None)] * 2, [slice(None)] * 2
@@ -129,9 +130,11 @@ def _along(points: NDArray[np.float32], there: NDArray[np.bool_], *, axis: int) 
     known[before] = there[after] & there[before]
     behind, known_behind = np.zeros_like(ahead), np.zeros_like(known)
     behind[after], known_behind[after] = ahead[before], known[before]
-    nearer = known_behind & (~known | (np.abs(behind[..., 2]) < np.abs(ahead[..., 2])))
-    step = np.where(nearer[..., None], behind, ahead)
-    return np.where((known | known_behind)[..., None], step, 0.0)
+    rise, rise_behind = np.abs(ahead[..., 2]), np.abs(behind[..., 2])
+    tolerated = _EDGE * points[..., 2]
+    use = known & ~(known_behind & (rise > 3 * rise_behind + tolerated))
+    use_behind = known_behind & ~(known & (rise_behind > 3 * rise + tolerated))
+    return np.where(use[..., None], ahead, 0.0) + np.where(use_behind[..., None], behind, 0.0)
 
 
 def read_numbers(path: Path, columns: int, *, separator: str | None = None) -> NDArray[np.float64]:

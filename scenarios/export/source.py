@@ -88,8 +88,8 @@ class Source:
         if self.lens is None:
             return []
         return [
-            "the lens of the data set: resampled to a pinhole, masks, depth and normals from the nearest pixel, so up "
-            "to half a pixel off",
+            "the lens of the data set: resampled to a pinhole, masks and normals from the nearest pixel, so up to half "
+            "a pixel off; depth between pixels, but at edges from the nearest",
             "flow to the frame after: it holds for the lens of the data set only",
         ]
 
