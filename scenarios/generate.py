@@ -125,7 +125,10 @@ class _Piece:
 def record_patient(piece: _Piece) -> ShardInfo:
     """Write one patient's shard, or take the one that is there."""
     if piece.path.exists():
-        return shard_info(piece.path)
+        try:
+            return shard_info(piece.path)
+        except InputError as error:
+            raise InputError(f"{error}; remove the file, and the same command records it anew") from None
     options = piece.options
     samples: list[Sample] = []
     patient = load_source(piece.patient)

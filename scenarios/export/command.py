@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import tyro
 
@@ -26,7 +26,7 @@ class ExportOptions:
 
     folder: tyro.conf.Positional[Path]
     """The data set, with its dataset.json."""
-    format: Literal["folders", "coco", "yolo", "tum", "bop", "simcol3d", "c3vd", "lerobot"]
+    format: Annotated[str, tyro.conf.arg(metavar="|".join(FORMATS))]
     """The form."""
     out: Path
     """Folder of the export; it appears when all of it is written."""

@@ -1,6 +1,7 @@
 import errno
 import hashlib
 import json
+import weakref
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from scenarios.cli import main
 from scenarios.export import command
 from scenarios.export.command import ExportOptions, export
 from scenarios.export.formats import FORMATS, exporter_named
+from scenarios.export.source import View
 from sim.atomic_folder import atomic_folder
 
 
@@ -18,11 +20,30 @@ def tree(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def test_every_format_of_the_table_has_an_exporter_and_a_place_in_the_options() -> None:
-    choices = ExportOptions.__dataclass_fields__["format"].type.__args__
-    assert set(choices) == set(FORMATS)
+def test_every_format_of_the_table_has_an_exporter_and_is_told_by_the_help(capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["dataset", "export", "--help"])
+    assert "|".join(FORMATS) in "".join(capsys.readouterr().out.replace("│", "").split())
     for name in FORMATS:
         assert callable(exporter_named(name))
+
+
+@pytest.mark.parametrize("name", list(FORMATS))
+def test_only_a_few_frames_are_in_memory_at_once(
+    name: str, fisheye_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[weakref.ref[View]] = []
+    most, make = 0, View.__init__
+
+    def watched(view: View, *values: object) -> None:
+        nonlocal most
+        make(view, *values)
+        made.append(weakref.ref(view))
+        most = max(most, sum(one() is not None for one in made))
+
+    monkeypatch.setattr(View, "__init__", watched)
+    export(ExportOptions(fisheye_set, name, tmp_path / "out"))
+    assert 1 <= most <= 3  # this one, the one before, the one that was read ahead
 
 
 def test_an_unknown_format_is_refused_with_those_there_are() -> None:
