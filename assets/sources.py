@@ -4,12 +4,12 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from assets.colon.synthesis import synthetic_colon
+from assets.colon.synthesis import synthetic_colon, synthetic_polyposis
 from assets.errors import InputError
 from assets.patient import Patient
 from assets.patient_io import load_patient
 
-ANATOMIES: dict[str, Callable[[int], Patient]] = {"colon": synthetic_colon}
+ANATOMIES: dict[str, Callable[[int], Patient]] = {"colon": synthetic_colon, "polyposis": synthetic_polyposis}
 """What can be made from a seed."""
 MOST_SEEDS = 100_000
 

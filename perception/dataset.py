@@ -20,8 +20,8 @@ from sim.camera import Camera
 from sim.dataset_index import DatasetIndex, leaks, read_dataset
 from sim.shards import read_shard
 
-MAX_BYTES = 3 << 29
-"""Default bound of a split in memory [bytes]: 1.5 GiB, some 16,000 frames of 128 x 128 px."""
+MAX_BYTES = 3 << 30
+"""Default bound of a split in memory [bytes]: 3 GiB, some 32,000 frames of 128 x 128 px."""
 
 _BYTES_A_PIXEL = 6  # three of colour, one of class, two of distance
 _POLYP_PIXELS = 12  # fewer than this, at 128 x 128, and a frame does not count as one with a polyp

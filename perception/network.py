@@ -106,6 +106,13 @@ class EndoscopyNet(nn.Module):
         log_distance = maps[:, -2] + _TYPICAL_LOG_DISTANCE
         return Outputs(maps[:, : len(CLASSES)], log_distance, maps[:, -1].clamp(-6, 2) - 1, direction, visible)
 
+    @torch.no_grad()
+    def shift_class(self, index: int, shift: float) -> None:
+        """Add to the logit of one class, in place, by the bias of the last convolution."""
+        bias = self.pixels.bias
+        assert bias is not None
+        bias[4 * index : 4 * index + 4] += shift  # each class has a channel for each of the 2 x 2 pixels
+
     def _ahead(self, heat: Tensor | None, pooled: Tensor, rays: Tensor) -> tuple[Tensor, Tensor]:
         """Add the mean ray under a heat map, right when the way is seen, and what the frame says when it is not."""
         assert heat is not None

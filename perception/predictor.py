@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from assets.errors import InputError
 from perception.checkpoint import ModelConfig, load_model
+from perception.device import choose_device
 from perception.network import EndoscopyNet, Outputs, fold_norms
 from perception.prediction import CLASSES, Prediction
 from sim.camera import Camera
@@ -86,21 +87,6 @@ class Predictor:
 def ray_planes(camera: Camera, device: torch.device) -> Tensor:
     """Return the unit direction of each pixel, shape (3, H, W), camera axes; 0 where the lens shows nothing."""
     return torch.tensor(camera.rays()[0], device=device).permute(2, 0, 1).contiguous()
-
-
-def choose_device(name: str | None) -> torch.device:
-    """Return the named device; None takes CUDA where it is there, else the CPU.
-
-    Raises:
-        InputError: There is no such device.
-    """
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name not in ("cpu", "cuda"):
-        raise InputError(f"device: expected cpu or cuda, found {name!r}")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device: expected a CUDA device, found none; use cpu")
-    return torch.device(name)
 
 
 def _maps(outputs: Outputs, rays: Tensor) -> Tensor:

@@ -15,6 +15,9 @@ from perception.prediction import LUMEN, LUMEN_DISTANCE, POLYP, WALL
 from sim.camera import Camera
 from sim.shards import Sample
 
+_ON_WALL = ("colon_wall", "blood", "stool")
+_LABELS = (*_ON_WALL, "polyp")
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -77,7 +80,8 @@ def class_map(
 ) -> NDArray[np.uint8]:
     """Sort pixels into `perception.prediction.CLASSES`.
 
-    Whatever lies farther than LUMEN_DISTANCE from the camera, in a straight line, is lumen, a polyp too.
+    Whatever lies farther than LUMEN_DISTANCE from the camera, in a straight line, is lumen, a polyp too. Blood and
+    stool that hide the wall count as wall.
 
     Args:
         semantic: Label ids.
@@ -91,9 +95,11 @@ def class_map(
     Raises:
         KeyError: `labels` lacks colon_wall or polyp.
     """
-    ids = {name: label_id(name) for name in ("colon_wall", "polyp")} if labels is None else labels
+    ids = {name: label_id(name) for name in _LABELS} if labels is None else labels
     classes = np.zeros(semantic.shape, np.uint8)
-    classes[semantic == ids["colon_wall"]] = WALL
+    for name in _ON_WALL:
+        if name in ids:
+            classes[semantic == ids[name]] = WALL
     classes[semantic == ids["polyp"]] = POLYP
     classes[straight_distance(depth, camera) > LUMEN_DISTANCE] = LUMEN
     return classes

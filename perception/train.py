@@ -17,12 +17,15 @@ from torch.nn.utils import clip_grad_norm_
 from assets.errors import InputError
 from perception.augment import jitter
 from perception.baseline import fit_hue_threshold
+from perception.calibration import best_polyp_shift
 from perception.checkpoint import ModelConfig, save_model
 from perception.dataset import balanced_order, cut_batch, load_split, open_dataset
+from perception.device import choose_device, trains_in_bfloat16
 from perception.evaluate import Figure, hue_figures, measure, model_figures, subset_name
 from perception.losses import Losses, losses
 from perception.network import Size
-from perception.predictor import choose_device, ray_planes
+from perception.prediction import POLYP
+from perception.predictor import ray_planes
 from perception.training_state import (
     fresh_state,
     keep_log_until,
@@ -73,6 +76,8 @@ class TrainOptions:
     """Where to train; CUDA where it is there unless said."""
     threads: int = 2
     """Threads of the CPU."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the convolutions while training; auto takes bfloat16 where the hardware has it. Weights stay float32."""
     quiet: bool = False
     """Show no progress."""
 
@@ -112,6 +117,7 @@ def train(options: TrainOptions) -> list[Figure]:
     """
     torch.set_num_threads(options.threads)
     device = choose_device(options.device)
+    mixed = options.precision == "bfloat16" or (options.precision == "auto" and trains_in_bfloat16(device))
     options.out.mkdir(parents=True, exist_ok=True)
     index = open_dataset(options.data)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
@@ -158,7 +164,7 @@ def train(options: TrainOptions) -> list[Figure]:
                 for group in state.optimiser.param_groups:
                     group["lr"] = options.learning_rate * rate_share(done)
                 state.network.train()
-                with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
+                with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
                     outputs = state.network(image, log_exposure, rays)
                 parts = losses(outputs, batch)
                 loss = parts.total
@@ -218,6 +224,10 @@ def train(options: TrainOptions) -> list[Figure]:
             save_model(options.out / MODEL, state.average, _config(options, identity, frames.camera, state.step))
             save_state(options.out / STATE, state, identity)
             last_save = time.monotonic()
+
+        # Polyps were shown more often than they come: their logit is shifted to what serves the held-out patients.
+        state.average.shift_class(POLYP, best_polyp_shift(state.average, held_out, device))
+        save_model(options.out / MODEL, state.average, _config(options, identity, frames.camera, state.step))
 
         # Figures, on every frame of the patients held out.
         measuring = bar.add_task("measuring", total=None, note="")

@@ -71,6 +71,7 @@ COMMANDS = (
         measures=True,
     ),
     Command("render", "render frames with all ground truth", "scenarios.render_command", "RenderOptions", "render"),
+    Command("gallery", "draw frames and degradations in one picture", "scenarios.gallery", "GalleryOptions", "gallery"),
     Command("dataset generate", "record a data set of frames", "scenarios.generate", "GenerateOptions", "generate"),
     Command(
         "dataset check",
@@ -108,6 +109,14 @@ COMMANDS = (
         "scenarios.evaluate",
         "EvaluateOptions",
         "evaluate",
+        measures=True,
+    ),
+    Command(
+        "evaluate-real",
+        "measure a model on real frames with masks",
+        "scenarios.evaluate_real",
+        "EvaluateRealOptions",
+        "evaluate_real",
         measures=True,
     ),
     Command("bench", "measure speed", "scenarios.bench.run", "BenchOptions", "bench", measures=True),
@@ -178,7 +187,15 @@ def _help(commands: Sequence[Command]) -> str:
 
 
 def _run(command: Command, name: str, arguments: list[str]) -> int:
-    from scenarios.figures import CheckFailedError, FigureOptions, failed_gates, figure_table, show, write_figures
+    from scenarios.figures import (
+        CheckFailedError,
+        FigureOptions,
+        asked_gates,
+        figure_table,
+        show,
+        write_figures,
+        write_junit,
+    )
 
     module = importlib.import_module(command.module)
     kind = getattr(module, command.options)
@@ -196,7 +213,10 @@ def _run(command: Command, name: str, arguments: list[str]) -> int:
         write_figures(gates.json, figures)
     if figures:
         show(figure_table(figures))
-    faults += tuple(failed_gates(figures, gates))
+    asked = asked_gates(figures, gates)
+    if gates.junit is not None:
+        write_junit(gates.junit, asked)
+    faults += tuple(one.fault for one in asked if one.fault)
     for line in faults:
         _say(NO, f"{name}: {line}")
     return NO if faults else DONE

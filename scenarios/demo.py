@@ -60,14 +60,20 @@ def demo(options: DemoOptions) -> list[Figure]:
     out = options.out
     start_run(out, "trocar demo", options)
     first = 100 * options.seed
-    train_share = min(0.8, 1 - 1 / options.train_patients)  # at least one patient is held out
+    # Colons full of polyps to learn from, ordinary ones to validate on: about a fifth of all, and at least one.
+    held_out = max(1, options.train_patients // 5)
+    learned = options.train_patients - held_out
     generate(
         GenerateOptions(
-            patients=(f"synth:colon:{first}-{first + options.train_patients - 1}",),
+            patients=(
+                f"synth:polyposis:{first}-{first + learned - 1}",
+                f"synth:colon:{first + learned}-{first + options.train_patients - 1}",
+            ),
             out=out / "data",
             frames=options.frames,
             every=4,
-            splits=(train_share, 1 - train_share, 0.0),
+            polyp_every=4,
+            splits=(learned / options.train_patients, held_out / options.train_patients, 0.0),
             seed=options.seed,
             workers=options.workers,
         )

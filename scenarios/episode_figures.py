@@ -9,6 +9,7 @@ from perception.prediction import CLASSES
 from scenarios.episode import EpisodeSummary
 from scenarios.figures import Figure
 from scenarios.observer import EpisodeRecord
+from scenarios.sweeps import correlation_figures
 
 HOW = "mean over episodes; 95 % interval bootstrapped by patient"
 Value = Callable[[EpisodeSummary], float]
@@ -39,17 +40,22 @@ def subset_of(scenario: str, records: Sequence[EpisodeRecord]) -> str:
 
 
 def episode_figures(records: Sequence[EpisodeRecord], scenario: str) -> list[Figure]:
-    """Return the figures of every driver, in the order in which the drivers first come."""
-    subset = subset_of(scenario, records)
-    drivers = list(dict.fromkeys(record.summary.driver for record in records))
+    """Return the figures of every driver under every condition, in the order in which they first come.
+
+    Where something was wrong the subset says what: `colonoscopy/synthetic/smoke=0.5`.
+    """
     figures = []
-    for driver in drivers:
-        own = [record for record in records if record.summary.driver == driver]
-        figures += _driver_figures(driver, own, subset)
-        figures += _perception_figures(driver, own, subset)
-    if {"model", "oracle"} <= set(drivers):
-        figures.append(_of_oracle(records, subset))
-    return figures
+    for condition in dict.fromkeys(record.condition for record in records):
+        under = [record for record in records if record.condition == condition]
+        subset = subset_of(scenario, under) + (f"/{condition}" if condition else "")
+        drivers = list(dict.fromkeys(record.summary.driver for record in under))
+        for driver in drivers:
+            own = [record for record in under if record.summary.driver == driver]
+            figures += _driver_figures(driver, own, subset)
+            figures += _perception_figures(driver, own, subset)
+        if {"model", "oracle"} <= set(drivers):
+            figures.append(_of_oracle(under, subset))
+    return figures + correlation_figures(figures, scenario)
 
 
 def _driver_figures(driver: str, records: Sequence[EpisodeRecord], subset: str) -> list[Figure]:

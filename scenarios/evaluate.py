@@ -10,6 +10,7 @@ from assets.errors import InputError
 from assets.sources import load_source, resolve_patients
 from scenarios.catalogue import driver_named, scenario_named
 from scenarios.colonoscopy import endoscope_camera
+from scenarios.conditions import NOMINAL, Condition, conditions_of
 from scenarios.episode_figures import episode_figures
 from scenarios.evaluation_report import HEADLINE, episode_stem, sample_path, strip_path, with_episodes
 from scenarios.figures import Figure, write_figures
@@ -37,6 +38,12 @@ class EvaluateOptions:
     """A scenario's name, or file.py:Name."""
     drivers: tuple[str, ...] = ("oracle", "model", "classical", "blind")
     """Who drives: oracle, model, classical, blind, or file.py:Name."""
+    errors: tuple[str, ...] = ()
+    """The oracle drives again with each of these errors, NAME=SEVERITY, or NAME for several severities: dropped_class,
+    mask_erosion, depth_bias, depth_noise, direction_error, dropped_frames, stale_frames (0 to 1), latency_ms."""
+    degradations: tuple[str, ...] = ()
+    """Drivers that look at the picture drive again under each of these, AXIS=SEVERITY, or AXIS for several severities:
+    smoke, blood, stool, bubbles, water, fog, smear, glare, noise, ... (see sim/degradations/settings.py)."""
     episodes: int = 2
     """Episodes (seeds) of each driver on each patient."""
     size: tuple[int, int] = (128, 128)
@@ -53,6 +60,8 @@ class EvaluateOptions:
             raise InputError(
                 f"evaluate: expected episodes and workers of at least 1, found {self.episodes}, {self.workers}"
             )
+        conditions_of(self.errors, "error")
+        conditions_of(self.degradations, "degradation")
         if "model" in self.drivers and self.model is None:
             raise InputError("evaluate: expected a model for the driver model (--model FILE), found none")
 
@@ -95,7 +104,7 @@ def run_evaluation(options: EvaluateOptions) -> Evaluation:
     start_run(options.out, "trocar evaluate", _content(options, sources))
     pieces = [_Piece(source, options) for source in sources]
     episodes: dict[int, tuple[EpisodeRecord, ...]] = {}
-    total = len(sources) * len(options.drivers) * options.episodes
+    total = len(sources) * len(_runs(options)) * options.episodes
     with progress(f"driving {total} episodes", len(pieces)) as advance:
         for index, records in run_pieces(_drive_patient, pieces, workers=options.workers):
             episodes[index] = records
@@ -118,22 +127,36 @@ def _drive_patient(piece: _Piece) -> tuple[EpisodeRecord, ...]:
     scenario = scenario_named(options.scenario)
     if options.friction is not None:
         scenario = replace(scenario, friction=options.friction)
-    wanted = [(name, number) for name in options.drivers for number in range(options.episodes)]
-    paths = {one: options.out / "episodes" / f"{episode_stem(piece.patient, one[0], one[1])}.json" for one in wanted}
+    wanted = [(name, wrong, number) for name, wrong in _runs(options) for number in range(options.episodes)]
+    stems = {one: episode_stem(piece.patient, one[0], one[1].label, one[2]) for one in wanted}
+    paths = {one: options.out / "episodes" / f"{stem}.json" for one, stem in stems.items()}
     missing = [one for one in wanted if not paths[one].exists()]
     if missing:
         patient = load_source(piece.patient)
         camera = endoscope_camera(*options.size)
         with ColonoscopyScene(patient, camera=camera, threads=1, cache=cache_folder()) as scene:
-            for name, number in missing:
+            for one in missing:
+                name, wrong, number = one
                 # the same seed for every driver, and its own for every patient and episode
                 seed = zlib.crc32(f"{options.seed}/{piece.patient}/{number}".encode())
                 observer = Observer()
-                episode = run_episode(scene, scenario, driver_named(name, options.model), seed, recorder=observer)
-                stem = paths[name, number].stem
-                observer.save_pictures(strip_path(options.out, stem), sample_path(options.out, stem))
-                write_record(paths[name, number], observer.record(piece.patient, episode))
+                driver = wrong.spoil(driver_named(name, options.model))
+                episode = run_episode(
+                    scene, scenario, driver, seed, degradations=wrong.degradations(seed), recorder=observer
+                )
+                observer.save_pictures(strip_path(options.out, stems[one]), sample_path(options.out, stems[one]))
+                write_record(paths[one], observer.record(piece.patient, episode, wrong.label))
     return tuple(read_record(paths[one]) for one in wanted)
+
+
+def _runs(options: EvaluateOptions) -> list[tuple[str, Condition]]:
+    """List who drives under which condition: everybody as things should be, then what was asked for besides."""
+    runs = [(name, NOMINAL) for name in options.drivers]
+    runs += [("oracle", wrong) for wrong in conditions_of(options.errors, "error")]
+    looking = [
+        name for name in options.drivers if name != "blind" and not driver_named(name, options.model).needs_truth
+    ]
+    return runs + [(name, wrong) for wrong in conditions_of(options.degradations, "degradation") for name in looking]
 
 
 def _content(options: EvaluateOptions, sources: Sequence[str]) -> dict[str, Any]:

@@ -25,9 +25,10 @@ HEADLINE = (
 MOST_SAMPLES, MOST_FILMS = 6, 4
 
 
-def episode_stem(patient: str, driver: str, number: int) -> str:
+def episode_stem(patient: str, driver: str, condition: str, number: int) -> str:
     """Name an episode's files."""
-    return f"{source_name(patient)}-{source_name(driver)}-{number}"
+    wrong = f"-{source_name(condition)}" if condition else ""
+    return f"{source_name(patient)}-{source_name(driver)}{wrong}-{number}"
 
 
 def strip_path(out: Path, stem: str) -> Path:
@@ -47,17 +48,22 @@ def with_episodes(data: ReportData, out: Path, records: Sequence[EpisodeRecord])
         InputError: A picture is missing or damaged.
     """
     stems = _stems(records)
+    nominal = [record for record in records if not record.condition]
     drivers = list(dict.fromkeys(record.summary.driver for record in records))
     shown = "model" if "model" in drivers else drivers[0]
-    own = [(record, stem) for record, stem in zip(records, stems, strict=True) if record.summary.driver == shown]
+    own = [
+        (record, stem)
+        for record, stem in zip(records, stems, strict=True)
+        if record.summary.driver == shown and not record.condition
+    ]
     # Failures first: they are what one learns from.
     films = sorted(own, key=lambda one: one[0].summary.success)[:MOST_FILMS]
     first = records[0].patient
-    paths = {record.summary.driver: record.path for record in reversed(records) if record.patient == first}
+    paths = {record.summary.driver: record.path for record in reversed(nominal) if record.patient == first}
     return replace(
         data,
         samples=[_sample(sample_path(out, stem), record) for record, stem in own[:MOST_SAMPLES]],
-        episodes=[record.summary for record in records],
+        episodes=[record.summary for record in nominal],
         films=[_film(strip_path(out, stem), record) for record, stem in films],
         patient=load_source(first),
         paths=[ScopePath(driver, np.array(paths[driver])) for driver in drivers if driver in paths],
@@ -66,10 +72,10 @@ def with_episodes(data: ReportData, out: Path, records: Sequence[EpisodeRecord])
 
 def _stems(records: Sequence[EpisodeRecord]) -> list[str]:
     """Name each record's files: episodes of one driver on one patient are counted in order."""
-    counts: dict[tuple[str, str], int] = {}
+    counts: dict[tuple[str, str, str], int] = {}
     stems = []
     for record in records:
-        key = (record.patient, record.summary.driver)
+        key = (record.patient, record.summary.driver, record.condition)
         stems.append(episode_stem(*key, counts.get(key, 0)))
         counts[key] = counts.get(key, 0) + 1
     return stems

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
+from xml.etree import ElementTree
 
 import tyro
 from rich.console import Console
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from assets.errors import InputError
 from scenarios.runs import write_json
+from sim.atomic import atomic_file
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class FigureOptions:
     """Exit with 1 unless this figure is X or more on every subset (NAME@SUBSET: on that one); may be repeated."""
     at_most: Annotated[tyro.conf.UseAppendAction[tuple[tuple[str, float], ...]], tyro.conf.arg(metavar="NAME X")] = ()
     """Exit with 1 unless this figure is X or less."""
+    junit: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Write the gates to this file as JUnit has them, for a CI server to show."""
 
 
 def write_figures(path: Path, figures: Iterable[Figure]) -> None:
@@ -83,22 +87,56 @@ def read_figures(path: Path) -> list[Figure]:
     return figures
 
 
-def failed_gates(figures: Sequence[Figure], options: FigureOptions) -> list[str]:
-    """Return a line for each gate that does not hold; a figure that is not there, or NaN, holds no gate."""
+@dataclass(frozen=True)
+class GateResult:
+    """A gate, asked about one figure."""
+
+    gate: str
+    """Such as `model.success at least 0.9`."""
+    subset: str
+    """Of the figure; empty if there is none."""
+    fault: str = ""
+    """What is wrong, in a line; empty where the gate holds."""
+
+
+def asked_gates(figures: Sequence[Figure], options: FigureOptions) -> list[GateResult]:
+    """Ask every gate about every figure that it names; a figure that is not there, or NaN, holds no gate."""
     gates = [(name, bound, True) for name, bound in options.at_least]
     gates += [(name, bound, False) for name, bound in options.at_most]
-    lines = []
+    results = []
     for gate, bound, at_least in gates:
         name, _, subset = gate.partition("@")
         found = [one for one in figures if one.name == name and subset in ("", one.subset)]
         wanted = f"at {'least' if at_least else 'most'} {bound:g}"
         if not found:
             there = ", ".join(sorted({one.name for one in figures})) or "none"
-            lines.append(f"{gate}: expected {wanted}, found no such figure; there are: {there}")
+            fault = f"{gate}: expected {wanted}, found no such figure; there are: {there}"
+            results.append(GateResult(f"{gate} {wanted}", "", fault))
         for one in found:
-            if not (one.value >= bound if at_least else one.value <= bound):
-                lines.append(f"{one.name} ({one.subset}): expected {wanted}, found {one.value:.4g}")
-    return lines
+            holds = one.value >= bound if at_least else one.value <= bound
+            fault = "" if holds else f"{one.name} ({one.subset}): expected {wanted}, found {one.value:.4g}"
+            results.append(GateResult(f"{one.name} {wanted}", one.subset, fault))
+    return results
+
+
+def write_junit(path: Path, results: Sequence[GateResult]) -> None:
+    """Write gates as a JUnit test suite.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    suite = ElementTree.Element(
+        "testsuite",
+        name="trocar",
+        tests=str(len(results)),
+        failures=str(sum(bool(one.fault) for one in results)),
+    )
+    for one in results:
+        case = ElementTree.SubElement(suite, "testcase", classname=one.subset or "trocar", name=one.gate)
+        if one.fault:
+            ElementTree.SubElement(case, "failure", message=one.fault)
+    with atomic_file(path) as stream:
+        stream.write(ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True))
 
 
 def figure_table(figures: Iterable[Figure]) -> Table:

@@ -22,6 +22,7 @@ from scenarios.runs import cache_folder, source_name, start_run
 from sim.atomic import remove_leftovers
 from sim.codec import DEPTH_STEP
 from sim.dataset_index import DatasetIndex, write_dataset
+from sim.degradations.settings import Degradations, draw_degradations
 from sim.folder_lock import exclusive
 from sim.render.appearance import Appearance, draw_appearance
 from sim.scene import ColonoscopyScene
@@ -55,6 +56,8 @@ class GenerateOptions:
     """Width and height [px]."""
     appearance: bool = True
     """Draw a new appearance (light, tissue, sensor) for each episode; else the standard one."""
+    degradations: float = 0.0
+    """Chance of each degradation (smoke, blood, fog, noise, ...; see sim/degradations) in an episode."""
     splits: tuple[float, float, float] = (0.85, 0.15, 0.0)
     """Shares of the patients, in order, for train, validation and test."""
     seed: int = 0
@@ -68,6 +71,8 @@ class GenerateOptions:
                 f"generate: expected frames, every, polyp_every and workers of at least 1, "
                 f"found {self.frames}, {self.every}, {self.polyp_every}, {self.workers}"
             )
+        if not 0 <= self.degradations <= 1:
+            raise InputError(f"generate: expected a chance of degradations within 0 and 1, found {self.degradations}")
         if min(self.splits) < 0 or abs(sum(self.splits) - 1) > 1e-6:
             raise InputError(f"generate: expected shares of the splits that sum to 1, found {self.splits}")
 
@@ -139,13 +144,16 @@ def record_patient(piece: _Piece) -> ShardInfo:
         for episode in range(MAX_EPISODES):
             rng = np.random.default_rng([base, episode])
             appearance = draw_appearance(rng) if options.appearance else Appearance()
-            record = _Recorder(samples, options, piece, appearance, episode, int(rng.integers(1 << 31)))
+            seed = int(rng.integers(1 << 31))
+            degradations = draw_degradations(rng, share=options.degradations)
+            record = _Recorder(samples, options, piece, appearance, degradations, episode, seed)
             run_episode(
                 scene,
                 scenario_named(options.scenario),
                 driver_named(options.driver),
-                record.seed,
+                seed,
                 appearance=appearance,
+                degradations=degradations,
                 recorder=record,
             )
             if len(samples) >= options.frames:
@@ -162,6 +170,7 @@ class _Recorder:
         options: GenerateOptions,
         piece: _Piece,
         appearance: Appearance,
+        degradations: Degradations,
         episode: int,
         seed: int,
     ) -> None:
@@ -169,9 +178,10 @@ class _Recorder:
         self._options = options
         self._piece = piece
         self._appearance = appearance
+        self._degradations = degradations
         self._episode = episode
         self._labels = _label_ids()
-        self.seed = seed
+        self._seed = seed
 
     def __call__(self, moment: Moment) -> bool:
         """Record the moment if its turn has come; say whether more are wanted."""
@@ -181,7 +191,7 @@ class _Recorder:
         meta: dict[str, Any] = {
             "patient": self._piece.patient,
             "split": self._piece.split,
-            "seed": self.seed,
+            "seed": self._seed,
             "episode": self._episode,
             "step": moment.situation.step,
             "phase": moment.situation.phase,
@@ -189,6 +199,7 @@ class _Recorder:
             "lumen_direction": moment.truth.lumen_direction.tolist(),
             "lumen_visible": bool(moment.truth.lumen_visible),
             "appearance": asdict(self._appearance),
+            "degradations": asdict(self._degradations),
             "contact": bool(moment.situation.state.tip_contact),
             "arc": moment.situation.arc,
         }

@@ -13,6 +13,7 @@ from scenarios.episode import EpisodeSummary
 from scenarios.interface import Driver, Observation, Readings, Scenario, Situation, Truth
 from scenarios.measures import MucosaSeen, PolypsFound, WallContact
 from sim.colonoscope import ScopeCommand, ScopeState
+from sim.degradations.settings import Degradations
 from sim.frame import Frame
 from sim.render.appearance import Appearance
 from sim.scene import ColonoscopyScene
@@ -54,6 +55,7 @@ def run_episode(
     seed: int,
     *,
     appearance: Appearance | None = None,
+    degradations: Degradations | None = None,
     recorder: Recorder | None = None,
 ) -> Episode:
     """Run one procedure on a scene from its start.
@@ -64,13 +66,14 @@ def run_episode(
         driver: Gets the ground truth only if it says that it needs it.
         seed: The episode's randomness: the start of the scope, the sensor's noise, the driver.
         appearance: The look of tissue and sensor; None for the standard one.
+        degradations: What goes wrong with the picture; None for nothing.
         recorder: Called with every control step; may end the episode.
 
     Returns:
         The episode; it does not depend on what ran on the scene before.
     """
     started = time.perf_counter()
-    state = scene.reset(seed=seed, friction=scenario.friction, appearance=appearance)
+    state = scene.reset(seed=seed, friction=scenario.friction, appearance=appearance, degradations=degradations)
     driver.reset(np.random.default_rng([seed, 1]))
     mucosa_object, mucosa_start = _mucosa(scene)
     mucosa = MucosaSeen(scene.objects[mucosa_object].mesh)

@@ -27,6 +27,8 @@ class EpisodeRecord:
 
     patient: str
     """The patient's source, as it was asked for."""
+    condition: str
+    """What was wrong, such as `smoke=0.5`; empty where nothing was."""
     summary: EpisodeSummary
     events: dict[str, int]
     """First control step of each event."""
@@ -88,10 +90,11 @@ class Observer:
             off = angular_error(said.lumen_direction, moment.truth.lumen_direction)
             self._errors["direction_error_deg"].append(float(np.degrees(off)))
 
-    def record(self, patient: str, episode: Episode) -> EpisodeRecord:
+    def record(self, patient: str, episode: Episode, condition: str = "") -> EpisodeRecord:
         """Put together what is kept."""
         return EpisodeRecord(
             patient=patient,
+            condition=condition,
             summary=episode.summary,
             events=dict(episode.events),
             path=np.round(episode.path, 5).tolist(),

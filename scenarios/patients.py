@@ -7,7 +7,6 @@ from typing import Literal
 import tyro
 from rich.table import Table
 
-from assets.colon.synthesis import synthetic_colon
 from assets.errors import InputError
 from assets.importers.label_map import ImportOptions as LabelMapOptions
 from assets.importers.label_map import import_label_map
@@ -15,6 +14,7 @@ from assets.mesh_check import MeshReport
 from assets.patient import Patient
 from assets.patient_check import OrganReport, check_patient
 from assets.patient_io import load_patient, save_patient
+from assets.sources import ANATOMIES
 from scenarios.figures import CheckFailedError, Figure, show
 from scenarios.pictures import path_map
 from scenarios.progress import progress
@@ -27,8 +27,8 @@ class SynthOptions:
 
     out: Path
     """Folder of the patient; a patient that is there is replaced."""
-    anatomy: Literal["colon"] = "colon"
-    """What to make up."""
+    anatomy: Literal["colon", "polyposis"] = "colon"
+    """What to make up: a colon with 3 to 8 polyps, or with 20 to 40 as in attenuated polyposis."""
     seed: int = 0
     """Decides the patient."""
 
@@ -67,7 +67,7 @@ def synth(options: SynthOptions) -> None:
     """
     _refuse_occupied(options.out)
     with progress(f"making {options.anatomy} {options.seed}", 1) as advance:
-        patient = synthetic_colon(options.seed)
+        patient = ANATOMIES[options.anatomy](options.seed)
         advance()
     _write(patient, options.out)
 

@@ -79,7 +79,7 @@ def render(options: RenderOptions) -> None:
             if stem.with_suffix(".npz").exists():
                 frame = read_frame(stem)
             else:
-                frame = _settled(renderer, T_world_camera)
+                frame = settled(renderer, T_world_camera)
                 write_frame(stem, frame, patient)
             depth, normal = depth_colours(frame.depth), normal_colours(frame.normal)
             ids = (id_colours(frame.semantic), id_colours(frame.instance))
@@ -154,7 +154,8 @@ def read_frame(stem: Path) -> Frame:
     return decode_frame({name: path.read_bytes() for name, path in paths.items() if path.exists()}, str(stem))
 
 
-def _settled(renderer: Renderer, T_world_camera: NDArray[np.float64]) -> Frame:
+def settled(renderer: Renderer, T_world_camera: NDArray[np.float64]) -> Frame:
+    """Render a frame with an exposure that has settled at this place."""
     exposure = AutoExposure()
     frame = renderer.render(T_world_camera, exposure=exposure.gain)
     for _ in range(_SETTLING_ROUNDS):

@@ -22,6 +22,7 @@ from scenarios.pictures import (
 )
 from scenarios.report_episodes import drivers_table, failures_table
 from scenarios.report_page import card, details, page, picture, scroller, section, swatch, table, text
+from scenarios.sweeps import sweep_sections
 from sim.atomic import atomic_file
 
 
@@ -99,6 +100,7 @@ def report_html(data: ReportData) -> str:
         _headline(data),
         drivers_table(data.episodes, data.figures),
         failures_table(data.episodes),
+        *sweep_sections(data.figures),
         _frames(data),
         _films(data),
         _map(data),
@@ -110,7 +112,7 @@ def report_html(data: ReportData) -> str:
 
 
 def _headline(data: ReportData) -> str:
-    named = [one for name in data.headline for one in data.figures if one.name == name]
+    named = [one for name in data.headline for one in data.figures if one.name == name and "=" not in one.subset]
     cards = [card(_value(one), _label(one), _interval_line(one)) for one in named]
     return f'<div class="cards">{"".join(cards)}</div>' if cards else ""
 

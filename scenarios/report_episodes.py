@@ -35,7 +35,8 @@ def drivers_table(episodes: Sequence[EpisodeSummary], figures: Sequence[Figure])
         return ""
     rows = []
     for driver in dict.fromkeys(episode.driver for episode in episodes):
-        intervals = [formatted(one)[1] for one in figures if one.name == f"{driver}.success"]
+        # The table holds episodes in which nothing was wrong: so do figures whose subset names no condition.
+        intervals = [formatted(one)[1] for one in figures if one.name == f"{driver}.success" and "=" not in one.subset]
         runs = [episode for episode in episodes if episode.driver == driver]
         rows.append(_driver_row(driver, runs, intervals[0] if len(intervals) == 1 else ""))
     patients = len({episode.patient for episode in episodes})

@@ -6,12 +6,15 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from assets.errors import InputError
 from assets.labels import label_id
 from assets.patient import Orifice, Patient
 from sim.camera import Camera
 from sim.colonoscope import CONTACT_MARGIN, Colonoscope, ScopeCommand, ScopeDevice, ScopeState
+from sim.degradations.degrade import degrade
+from sim.degradations.settings import Degradations
 from sim.exposure import AutoExposure
 from sim.frame import Frame
 from sim.geometry import CentrelineGuide, colon_centreline
@@ -96,17 +99,27 @@ class ColonoscopyScene:
         """Give back the physics client and the renderer's threads."""
         self._exits.close()
 
-    def reset(self, *, seed: int, friction: float, appearance: Appearance | None = None) -> ScopeState:
+    def reset(
+        self,
+        *,
+        seed: int,
+        friction: float,
+        appearance: Appearance | None = None,
+        degradations: Degradations | None = None,
+    ) -> ScopeState:
         """Start a new episode.
 
         Args:
             seed: Of the insertion at the start and of the sensor noise.
             friction: Coulomb's coefficient of scope and mucosa.
             appearance: The look of tissue and sensor; None for the default.
+            degradations: What goes wrong with the picture; None for nothing.
 
         Returns:
             The state at time 0.
         """
+        self.degradations = degradations or Degradations()
+        self._observed: tuple[NDArray[np.float64], float] | None = None
         self._noise = np.random.default_rng(seed)
         insertion = float(self._noise.uniform(*_START))
         self.appearance = appearance or Appearance()
@@ -141,12 +154,24 @@ class ColonoscopyScene:
         else:
             self.exposure.update(self.renderer.metered, self.state.time - self._exposed_at)
         self._exposed_at = self.state.time
-        return self.renderer.render(
+        noise_seed = int(self._noise.integers(2**31))
+        clean = self.renderer.render(
             pose,
             exposure=self.exposure.gain,
             appearance=self.appearance,
             time=self.state.time,
-            seed=int(self._noise.integers(2**31)),
+            seed=noise_seed,
+        )
+        before, since = self._observed if self._observed is not None else (pose, self.state.time)
+        self._observed = (pose, self.state.time)
+        if since == self.state.time:  # seen twice at one time, or for the first time: nothing moves
+            return degrade(clean, self.degradations, noise_seed=noise_seed)
+        return degrade(
+            clean,
+            self.degradations,
+            noise_seed=noise_seed,
+            T_world_camera_before=before,
+            dt=self.state.time - since,
         )
 
     def _with_contact(self, state: ScopeState) -> ScopeState:

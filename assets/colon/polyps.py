@@ -28,6 +28,12 @@ MEDIAN_SIZE: dict[Paris, float] = {"Is": 0.0072, "IIa": 0.0085, "Ip": 0.0105}
 SIZE_SPREAD = 0.38
 """Standard deviation of the logarithm of the size."""
 LEAST_SIZE, MOST_SIZE = 0.004, 0.020
+SPORADIC = (3, 8)
+"""Fewest and most polyps of a patient without a syndrome: chosen, so that each patient has some to find."""
+POLYPOSIS = (20, 40)
+"""The same in attenuated familial polyposis, around a median of 25 adenomas (Burt et al., Genetic testing and phenotype
+in a large kindred with attenuated familial adenomatous polyposis, Gastroenterology 127, 2004,
+doi:10.1053/j.gastro.2004.05.003)."""
 FLAT_HEIGHT = 0.0024
 """Most height of IIa [m]."""
 UNEVEN: dict[Paris, float] = {"Is": 0.30, "IIa": 0.22, "Ip": 0.40}
@@ -202,14 +208,15 @@ def _triangles(up: int, under: int) -> NDArray[np.int32]:
     return np.concatenate([sides, cap, foot]).astype(np.int32)
 
 
-def draw_polyps(rng: np.random.Generator, wall: Wall) -> tuple[Organ, ...]:
-    """Grow 3 to 8 polyps anywhere on the wall, apart from each other and clear of the scope's way.
+def draw_polyps(rng: np.random.Generator, wall: Wall, counts: tuple[int, int] = SPORADIC) -> tuple[Organ, ...]:
+    """Grow polyps anywhere on the wall, apart from each other and clear of the scope's way.
 
     Args:
         rng: The only source of chance.
         wall: The lumen they grow in.
+        counts: Fewest and most polyps; where too little free wall is left, there are fewer.
     """
-    count = int(rng.integers(3, 9))
+    count = int(rng.integers(counts[0], counts[1] + 1))
     arc = wall.course.arc
     density = np.where((arc > ANAL_LENGTH + 0.02) & (arc < wall.cap - 0.01), wall.radius, 0.0)
     share = np.cumsum(density) / density.sum()

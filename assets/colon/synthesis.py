@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from assets.colon.course import Course, draw_course, fits
-from assets.colon.polyps import draw_polyps
+from assets.colon.polyps import POLYPOSIS, SPORADIC, draw_polyps
 from assets.colon.segments import ANAL_RADIUS, SEGMENTS, Segments, draw_segments
 from assets.colon.wall import Wall, draw_wall, mesh_wall
 from assets.errors import InputError
@@ -19,10 +19,22 @@ MOST_DRAWS = 40
 
 
 def synthetic_colon(seed: int) -> Patient:
+    """Make the large bowel of a patient with a few polyps; see `_make`."""
+    return _make("colon", seed, SPORADIC)
+
+
+def synthetic_polyposis(seed: int) -> Patient:
+    """Make the large bowel of a patient with attenuated polyposis: many polyps to learn from; see `_make`."""
+    return _make("polyposis", seed, POLYPOSIS)
+
+
+def _make(anatomy: str, seed: int, polyp_counts: tuple[int, int]) -> Patient:
     """Make a patient's large bowel, supine and distended as for colonoscopy.
 
     Args:
+        anatomy: Its name on the command line.
         seed: The same seed gives the same patient.
+        polyp_counts: Fewest and most polyps.
 
     Returns:
         A patient with the organs `colon_lumen` and `polyp_01` onwards, the centreline `colon` from anus to caecum, and
@@ -39,17 +51,17 @@ def synthetic_colon(seed: int) -> Patient:
     lumen = mesh_wall(wall)
     centreline = _centreline(wall, lumen)
     return Patient(
-        name=f"colon_{seed:04d}",
-        source=f"synth:colon:{seed}",
+        name=f"{anatomy}_{seed:04d}",
+        source=f"synth:{anatomy}:{seed}",
         licence="Apache-2.0",
         organs=(
             Organ("colon_lumen", "colon_wall", "lumen", "colon_mucosa", lumen, _attributes(segments)),
-            *draw_polyps(rng, wall),
+            *draw_polyps(rng, wall, polyp_counts),
         ),
         centrelines=(centreline,),
         landmarks=_landmarks(wall, centreline),
         orifices=(Orifice("anus", "colon_lumen", course.points[0], course.tangents[0], ANAL_RADIUS),),
-        provenance={"anatomy": "colon", "seed": seed, "courses_drawn": draws},
+        provenance={"anatomy": anatomy, "seed": seed, "courses_drawn": draws},
     )
 
 

@@ -9,11 +9,10 @@ from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from assets.errors import InputError
-from assets.transforms import compose
 from scenarios.dataset_import.images import read_image
 from scenarios.dataset_import.recording import PublicSet, Recording, frame_from, read_numbers, read_text
 from scenarios.export.c3vd import FULL, REACH
-from scenarios.export.omnidirectional import CF_HQ190L, Omnidirectional, to_camera
+from scenarios.export.omnidirectional import CF_HQ190L, NAMES
 from sim.camera import Camera
 from sim.frame import Frame
 
@@ -27,7 +26,7 @@ ABOUT = {
     "splits": "the set has none; sequences of one model (cecum, desc, sigmoid, trans) stay together",
 }
 _COLOUR = re.compile(r"(\d{1,6})_color\.png")
-_LENS = ("width", "height", "cx", "cy", "a0", "a2", "a3", "a4", "c", "d", "e")
+_LENS = ("width", "height", "cx", "cy", *NAMES)
 
 
 def find(folder: Path) -> PublicSet:
@@ -51,18 +50,16 @@ def _recording(place: Path) -> Recording:
             + (f" up to number {max(names)}" if names else "")
         )
     height, width = read_image(place / names[min(names)], np.uint8, 3).shape[:2]
-    camera, rotation, off = to_camera(read_lens(place, width, height))
-    note = f"{place.name}: the lens is described to within {off:.2g} px"
+    camera = read_lens(place, width, height)
     name = re.sub(r"[^A-Za-z0-9_-]", "-", place.name)[:60]
-    read = partial(_frame, place, names, camera, rotation, poses)
-    return Recording(name, name.split("_")[0], None, tuple(sorted(names)), read, (note,) if off > 0.01 else ())
+    read = partial(_frame, place, names, camera, poses)
+    return Recording(name, name.split("_")[0], None, tuple(sorted(names)), read)
 
 
 def _frame(
     place: Path,
     names: dict[int, str],
     camera: Camera,
-    rotation: Float64[np.ndarray, "3 3"],
     poses: Float64[np.ndarray, "n 4 4"],
     number: int,
 ) -> Frame:
@@ -71,15 +68,13 @@ def _frame(
     normal_path = _one_of(place, number, "normals")
     normal = None
     if normal_path.is_file():
-        normal = restored_normal(read_image(normal_path, np.uint16, 3)) @ rotation.T.astype(np.float32)
+        normal = restored_normal(read_image(normal_path, np.uint16, 3))
         if normal.shape[:2] != stored.shape:
             raise InputError(
                 f"{normal_path}: expected the size of the depth, found {normal.shape[1]} x {normal.shape[0]}"
             )
-    # Their camera turned about its axis is ours: T_world_ours = T_world_theirs T_theirs_ours.
-    pose = poses[number] @ compose(rotation.T, np.zeros(3))
     rgb = read_image(place / names[number], np.uint8, 3)
-    return frame_from(rgb, depth, pose, camera, number, normal=normal, where=place / names[number])
+    return frame_from(rgb, depth, poses[number], camera, number, normal=normal, where=place / names[number])
 
 
 def restored_normal(stored: NDArray[np.uint16]) -> NDArray[np.float32]:
@@ -113,7 +108,7 @@ def read_poses(path: Path) -> NDArray[np.float64]:
     return poses
 
 
-def read_lens(place: Path, width: int, height: int) -> Omnidirectional:
+def read_lens(place: Path, width: int, height: int) -> Camera:
     """Read config.ini of the sequence or of the folder above; without one, the colonoscope of C3VD if the size is its.
 
     Raises:
@@ -135,7 +130,7 @@ def read_lens(place: Path, width: int, height: int) -> Omnidirectional:
     )
 
 
-def _parsed(path: Path) -> Omnidirectional:
+def _parsed(path: Path) -> Camera:
     values: dict[str, str] = {}
     for line in read_text(path).splitlines():
         name, equals, value = line.partition("=")
@@ -145,10 +140,12 @@ def _parsed(path: Path) -> Omnidirectional:
     if missing:
         raise InputError(f"{path}: expected {', '.join(_LENS)}, found no {', '.join(missing)}")
     try:
-        width, height, *rest = (float(values[name]) for name in _LENS)
-        return Omnidirectional(int(width), int(height), *rest)
+        width, height, cx, cy, *rest = (float(values[name]) for name in _LENS)
+        return Camera.omnidirectional(int(width), int(height), (cx, cy), tuple(rest))
     except (ValueError, OverflowError) as error:
         raise InputError(f"{path}: expected numbers, found {error}") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def _one_of(place: Path, number: int, what: str) -> Path:

@@ -92,8 +92,7 @@ def import_dataset(options: ImportOptions) -> DatasetIndex:
             config={**found.about, **{name: chosen[name] for name in ("format", "size", "every", "splits")}},
         )
     print(f"licence: {found.about['licence']}; cite {found.about['citation']}", file=sys.stderr)
-    for line in sorted({note for one in recordings for note in one.notes} | {f"splits: {found.about['splits']}"}):
-        print(line, file=sys.stderr)
+    print(f"splits: {found.about['splits']}", file=sys.stderr)
     return index
 
 

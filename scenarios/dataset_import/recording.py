@@ -34,8 +34,6 @@ class Recording:
     """Of its frames, in order."""
     read: Callable[[int], Frame]
     """Reads the frame of a number."""
-    notes: tuple[str, ...] = ()
-    """What is not exact, a line each."""
 
 
 @dataclass(frozen=True)

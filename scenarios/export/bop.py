@@ -52,7 +52,7 @@ def export(source: Source, out: Path, advance: Advance) -> list[str]:
         "normals, flow, times",
     ]
     if distorted:
-        left_out.insert(0, "the fisheye's distortion: cam_K is its focal length and centre; see cameras in export.json")
+        left_out.insert(0, "the lens's distortion: cam_K is its focal length and centre; see cameras in export.json")
     return left_out
 
 

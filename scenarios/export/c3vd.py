@@ -11,7 +11,6 @@ normals' z goes from 0 to 1 and the poses row by row; its renderer and its examp
 """
 
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 from assets.errors import InputError
 from scenarios.export.files import number, text_file, write_bytes, write_image
-from scenarios.export.omnidirectional import Omnidirectional, from_camera
+from scenarios.export.omnidirectional import NAMES, omnidirectional
 from scenarios.export.source import Advance, Source
 from sim.camera import Camera
 from sim.flow import with_flow
@@ -70,13 +69,13 @@ def export(source: Source, out: Path, advance: Advance) -> list[str]:
         OSError: The folder cannot be written.
     """
     sequence, before, poses = "", None, None
-    lenses: dict[Camera, tuple[Omnidirectional, float]] = {}
+    lenses: dict[Camera, tuple[Camera, float]] = {}
     far, fast = 0, 0
     with ExitStack() as stack:
         for view in source.views():
             frame, folder = view.frame, out / view.sequence
             if frame.camera not in lenses:
-                lenses[frame.camera] = from_camera(frame.camera)
+                lenses[frame.camera] = omnidirectional(frame.camera)
             if view.sequence != sequence:
                 stack.close()
                 sequence, before = view.sequence, None
@@ -114,14 +113,11 @@ def _write_truth(folder: Path, place: int, frame: Frame, before: Frame | None, p
     return int(np.count_nonzero(back.flow_valid & (np.abs(back.flow) >= MAX_FLOW).any(axis=-1)))
 
 
-def _write_lens(path: Path, lens: Omnidirectional) -> None:
-    values = asdict(lens)
+def _write_lens(path: Path, camera: Camera) -> None:
+    place = {"width": camera.width, "height": camera.height, "cx": camera.cx, "cy": camera.cy}
+    values = {**place, **dict(zip(NAMES, camera.distortion, strict=True)), "a1": 0.0}
     with text_file(path) as stream:
-        for name in ("width", "height", "cx", "cy", "a0"):
-            stream.write(f"{name} = {values[name]!r}\n")
-        stream.write("a1 = 0.0\n")
-        for name in ("a2", "a3", "a4", "c", "d", "e"):
-            stream.write(f"{name} = {values[name]!r}\n")
+        stream.writelines(f"{name} = {values[name]!r}\n" for name in (*place, "a0", "a1", *NAMES[1:]))
 
 
 def _rounded(off: float) -> list[str]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from scenarios.export.files import csv_table, number, write_bytes
+from scenarios.export.files import csv_table, number, numbers, write_bytes
 from scenarios.export.source import Advance, Source
 from scenarios.runs import write_json
 from sim.codec import CONVENTIONS
@@ -17,7 +17,7 @@ FOLDERS = {
 }
 """Where each member goes."""
 POSE = [f"T_world_camera_{row}{column}" for row in range(4) for column in range(4)]
-LENS = ["width", "height", "fx", "fy", "cx", "cy", "model", "k1", "k2", "k3", "k4", "content_radius"]
+LENS = ["width", "height", "fx", "fy", "cx", "cy", "model", "distortion", "content_radius"]
 COLUMNS = ["key", "split", "patient", "sequence", "number", "time", "exposure", "depth_step", *POSE, *LENS]
 
 
@@ -44,7 +44,7 @@ def export(source: Source, out: Path, advance: Advance) -> list[str]:
                     *map(number, (frame.time, frame.exposure, view.meta["depth_step"])),
                     *map(number, frame.T_world_camera.ravel()),
                     *(camera.width, camera.height, *map(number, (camera.fx, camera.fy, camera.cx, camera.cy))),
-                    *(camera.model, *map(number, camera.distortion), radius),
+                    *(camera.model, numbers(camera.distortion), radius),
                 ]
             )
             advance()

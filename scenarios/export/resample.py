@@ -80,16 +80,7 @@ def rescaled(frame: Frame, width: int, height: int) -> Frame:
         raise InputError(
             f"size: expected the shape {camera.width} x {camera.height} of the round picture, found {width} x {height}"
         )
-    smaller = replace(
-        camera,
-        width=width,
-        height=height,
-        fx=camera.fx * across,
-        fy=camera.fy * down,
-        cx=(camera.cx + 0.5) * across - 0.5,  # pixels have their centres at whole numbers
-        cy=(camera.cy + 0.5) * down - 0.5,
-        content_radius=None if camera.content_radius is None else camera.content_radius * across,
-    )
+    smaller = rescaled_camera(camera, width, height)
     way = cv2.INTER_AREA if across < 1 else cv2.INTER_LINEAR
     row = np.minimum(((np.arange(height) + 0.5) / down).astype(np.int64), camera.height - 1)
     column = np.minimum(((np.arange(width) + 0.5) / across).astype(np.int64), camera.width - 1)
@@ -106,6 +97,31 @@ def rescaled(frame: Frame, width: int, height: int) -> Frame:
         camera=smaller,
         time=frame.time,
         exposure=frame.exposure,
+    )
+
+
+def rescaled_camera(camera: Camera, width: int, height: int) -> Camera:
+    """Describe the same view in another size.
+
+    Raises:
+        InputError: The size is no camera's.
+    """
+    across, down = width / camera.width, height / camera.height
+    fx, fy, distortion = camera.fx * across, camera.fy * down, camera.distortion
+    if camera.model == "omnidirectional":  # its polynomial is in pixels, those of a column here
+        a0, a2, a3, a4, c, d, e = camera.distortion
+        distortion = (a0 * down, a2 / down, a3 / down**2, a4 / down**3, c * across / down, d * across / down, e)
+        fx = fy = distortion[0]
+    return replace(
+        camera,
+        width=width,
+        height=height,
+        fx=fx,
+        fy=fy,
+        cx=(camera.cx + 0.5) * across - 0.5,  # pixels have their centres at whole numbers
+        cy=(camera.cy + 0.5) * down - 0.5,
+        distortion=distortion,
+        content_radius=None if camera.content_radius is None else camera.content_radius * across,
     )
 
 

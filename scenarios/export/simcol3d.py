@@ -100,7 +100,7 @@ def _misfits(cameras: set[Camera]) -> list[str]:
     lines = []
     for camera in cameras:
         if camera.model != "pinhole":
-            lines.append("the fisheye's distortion: cam.txt has a pinhole; --pinhole resamples the frames to one")
+            lines.append("the lens's distortion: cam.txt has a pinhole; --pinhole resamples the frames to one")
         if (camera.width, camera.height) != (SIZE, SIZE):
             lines.append(f"the challenge's size {SIZE} x {SIZE} px: these are {camera.width} x {camera.height} px")
         found = (camera.fx, camera.fy, camera.cx, camera.cy)

@@ -65,7 +65,7 @@ def export(source: Source, out: Path, advance: Advance) -> list[str]:
             files["groundtruth.txt"].write(f"{stamp} {pose}\n")
             advance()
     return [
-        "lens: TUM has no file of it; cameras in export.json have the intrinsics and the fisheye's distortion",
+        "lens: TUM has no file of it; cameras in export.json have the intrinsics and the distortion",
         "masks, normals, flow, splits",
         f"depth finer than {1000 / DEPTH_FACTOR} mm: the format has {DEPTH_FACTOR} steps a metre",
     ]

@@ -10,6 +10,7 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from sim.camera import Camera
+from sim.lens_models import lens_of
 
 Curve = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
@@ -20,7 +21,11 @@ BACK_COSINE = -0.86
 
 @wp.struct
 class Lens:
-    """What the kernels know of the lens; `bend` bounds the second derivative of a projected great circle [px/rad^2]."""
+    """What the kernels know of the lens.
+
+    `bend` bounds the second derivative of a projected great circle [px/rad^2], `slack` what the parts of the lens that
+    are not round add to a place [px].
+    """
 
     fisheye: wp.bool
     width: wp.int32
@@ -31,6 +36,7 @@ class Lens:
     cy: wp.float32
     field_sine: wp.float32
     field_cosine: wp.float32
+    slack: wp.float32
     bend_near: wp.float32
     bend_far: wp.float32
 
@@ -62,10 +68,11 @@ def build_lens(camera: Camera) -> LensTables:
     cosine = np.linspace(-1, 1, TABLE_SIZE)
     angle = np.arccos(np.clip(cosine, -1 + 1e-9, 1 - 1e-9))
     lens = Lens()
-    lens.fisheye = camera.model == "fisheye"
+    lens.fisheye = camera.model != "pinhole"
     lens.width, lens.height = camera.width, camera.height
     lens.fx, lens.fy, lens.cx, lens.cy = camera.fx, camera.fy, camera.cx, camera.cy
     lens.field_sine, lens.field_cosine = float(np.sin(widest + 1e-3)), float(np.cos(widest + 1e-3))
+    lens.slack = _slack(camera, radius)
     focal = max(camera.fx, camera.fy)
     near = np.linspace(1e-3, min(widest + 0.1, 2.6), 400)
     far = np.linspace(1e-3, float(np.arccos(BACK_COSINE)), 400)
@@ -81,30 +88,45 @@ def build_lens(camera: Camera) -> LensTables:
 
 def _lens_curve(camera: Camera, widest: float) -> tuple[Curve, Curve, Curve]:
     """Return the image radius and its two derivatives; beyond the widest angle shown the lens goes on straight."""
-    k = np.array([1.0, *camera.distortion])
-    powers = np.arange(1, 10, 2)
+    lens = lens_of(camera.model, camera.distortion)
+    # Differences: a step that leaves 1e-9 of rounding in the second derivative.
+    step = 1e-3
 
-    def poly(angle: NDArray[np.float64], order: int) -> NDArray[np.float64]:
-        total = np.zeros_like(angle)
-        for factor, power in zip(k, powers, strict=True):
-            scale = factor * np.prod([power - i for i in range(order)]) if order else factor
-            if power >= order:
-                total = total + scale * angle ** (power - order)
-        return total
+    def inside(angle: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.clip(angle, step, max(widest - step, step))
 
     end = np.array(widest)
-    end_slope = max(float(poly(end, 1)), 0.1)
+    end_radius = float(lens.radius(end))
+    end_slope = max((end_radius - float(lens.radius(end - step))) / step, 0.1)
 
     def radius(angle: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.where(angle < widest, poly(angle, 0), poly(end, 0) + end_slope * (angle - widest))
+        return np.where(
+            angle < widest, lens.radius(np.minimum(angle, widest)), end_radius + end_slope * (angle - widest)
+        )
 
     def slope(angle: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.where(angle < widest, poly(angle, 1), end_slope)
+        at = inside(angle)
+        return np.where(angle < widest, (lens.radius(at + step) - lens.radius(at - step)) / (2 * step), end_slope)
 
     def curve(angle: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.where(angle < widest, poly(angle, 2), 0.0)
+        at = inside(angle)
+        second = (lens.radius(at + step) - 2 * lens.radius(at) + lens.radius(at - step)) / step**2
+        return np.where(angle < widest, second, 0.0)
 
     return radius, slope, curve
+
+
+def _slack(camera: Camera, radius: Curve) -> float:
+    """Return how far the parts of the lens that are not round move a place of the picture, at most [px]."""
+    rays, shown = camera.rays()
+    if camera.model in ("pinhole", "fisheye") or not shown.any():
+        return 0.0
+    seen = rays[shown].astype(np.float64)
+    x, y = lens_of(camera.model, camera.distortion).project(seen)
+    across = np.maximum(np.hypot(seen[:, 0], seen[:, 1]), 1e-12)
+    plain = radius(np.arctan2(across, seen[:, 2])) / across
+    moved = np.hypot(camera.fx * (x - plain * seen[:, 0]), camera.fy * (y - plain * seen[:, 1]))
+    return 1.2 * float(moved.max())
 
 
 def _bend(

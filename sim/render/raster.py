@@ -176,7 +176,7 @@ def set_up(
             image_b = scratch_image[scratch + place_b]
             image_c = scratch_image[scratch + place_c]
             small = wp.min(a[2], wp.min(b[2], c[2])) > _NEAR
-            margin = wp.float32(0.02)
+            margin = 0.02 + lens.slack
             chord_square = wp.float32(0.0)
             bend = lens.bend_near
             if lens.fisheye:
@@ -204,7 +204,7 @@ def set_up(
                 behind = wp.dot(wp.cross(b, c), axis) <= 0.0 and wp.dot(wp.cross(c, a), axis) <= 0.0
                 behind = behind and wp.dot(wp.cross(a, b), axis) <= 0.0
                 # An eighth of an arc is at most pi / 2 / 8 of its chord, which is 2 at most.
-                margin = 0.02 + 0.005 * bend * wp.min(chord_square, 4.0)
+                margin = 0.02 + lens.slack + 0.005 * bend * wp.min(chord_square, 4.0)
                 box = _wide_box(lens, table, a, b, c, behind, margin)
             x0 = int(wp.ceil(wp.clamp(box[0], 0.0, float(lens.width))))
             y0 = int(wp.ceil(wp.clamp(box[1], 0.0, float(lens.height))))

@@ -28,6 +28,10 @@ from sim.scene_objects import SceneObject
 
 Method = Literal["raster", "raycast"]
 
+METER_LIMIT = 4.0
+"""Most that a pixel counts for in the metering: where the tone curve has come within 1 % of white. So a wall that
+dazzles pulls the exposure down at once."""
+
 
 @dataclass(frozen=True)
 class Visibility:
@@ -71,7 +75,7 @@ class Renderer:
         self.camera = camera
         self.geometry: Geometry = build_geometry(objects)
         self.metered = 0.0
-        """Mean luminance of the last picture: linear, 1 is full scale and no pixel counts for more."""
+        """Mean luminance of the last picture: linear, 1 is full scale and no pixel counts for more than METER_LIMIT."""
         there = [str(one) for one in wp.get_devices()]
         if device not in there:
             raise InputError(f"renderer: expected a device of {', '.join(there)}, found {device!r}")
@@ -375,7 +379,7 @@ class Renderer:
         height, width = self.camera.height, self.camera.width
         channel = {name: array.numpy() for name, array in self._channels.items()}
         shown = np.count_nonzero(self._shown)
-        self.metered = float(np.minimum(channel["luminance"], 1.0).sum() / max(shown, 1))
+        self.metered = float(np.minimum(channel["luminance"], METER_LIMIT).sum() / max(shown, 1))
         return Frame(
             rgb=channel["rgb"].reshape(height, width, 3).copy(),
             semantic=channel["semantic"].reshape(height, width).copy(),

@@ -4,8 +4,9 @@ from scipy.spatial import cKDTree
 
 from assets.colon.course import draw_course, fits, smooth_curve
 from assets.colon.folds import Fold, Valve, intrusion
+from assets.colon.polyps import POLYPOSIS
 from assets.colon.segments import SEGMENTS, draw_segments
-from assets.colon.synthesis import synthetic_colon
+from assets.colon.synthesis import synthetic_colon, synthetic_polyposis
 from assets.colon.wall import draw_wall, mesh_wall
 from assets.errors import InputError
 from assets.mesh_check import check_mesh, winding_number
@@ -222,3 +223,18 @@ def test_segments_have_published_means():
 def test_negative_seeds_are_refused():
     with pytest.raises(InputError, match="at least 0, found -1"):
         synthetic_colon(-1)
+
+
+def test_polyposis_is_the_same_colon_with_many_polyps_apart_from_each_other():
+    plain, many = synthetic_colon(4), synthetic_polyposis(4)
+    assert many.organs[0].surface.vertices.tobytes() == plain.organs[0].surface.vertices.tobytes()
+    polyps = many.organs[1:]
+    assert POLYPOSIS[0] <= len(polyps) <= POLYPOSIS[1]
+    assert {organ.attributes["paris"] for organ in polyps} == {"Is", "IIa", "Ip"}
+    bodies = [organ.surface.vertices for organ in polyps]
+    nearest = min(cKDTree(one).query(other)[0].min() for i, one in enumerate(bodies) for other in bodies[:i])
+    assert nearest > 0.001
+    line = many.centrelines[0]
+    assert 2 * cKDTree(np.concatenate(bodies)).query(line.points)[0].min() > 0.0155
+    assert not [found for found in check_patient(many) if found.problems]
+    assert many.source == "synth:polyposis:4"

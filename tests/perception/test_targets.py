@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from assets.errors import InputError
+from assets.labels import label_id
 from perception.prediction import LUMEN, LUMEN_DISTANCE, POLYP, WALL
 from perception.targets import camera_from_json, class_map, sample_targets, straight_distance
 from sim.camera import Camera
@@ -37,6 +38,13 @@ def test_nothing_and_other_structures_are_background():
     camera = Camera.with_fov(2, 1, 90.0, model="pinhole")
     classes = class_map(np.array([[0, 5]], np.uint8), np.array([[0, 0.01]], np.float32), camera, labels=LABELS)
     np.testing.assert_array_equal(classes, [[0, 0]])
+
+
+def test_what_hides_the_wall_counts_as_wall():
+    camera = Camera.with_fov(3, 1, 90.0, model="pinhole")
+    semantic = np.array([[label_id("blood"), label_id("stool"), label_id("liver")]], np.uint8)
+    classes = class_map(semantic, np.full((1, 3), 0.01, np.float32), camera)
+    np.testing.assert_array_equal(classes, [[WALL, WALL, 0]])
 
 
 def test_ids_come_from_the_table_when_no_map_is_given(make_sample):

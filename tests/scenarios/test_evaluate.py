@@ -115,3 +115,27 @@ def test_a_users_network_drives(options, tmp_path):
     record = run_evaluation(own).episodes[0]
     assert record.summary.driver == "model"
     assert np.trace(np.array(record.counts)) < np.sum(record.counts)
+
+
+def test_conditions_drive_again_and_have_subsets_of_their_own(options, tmp_path):
+    wrong = replace(
+        options, out=tmp_path / "run", errors=("latency_ms=300",), degradations=("fog=1", "smoke=0.5"), episodes=1
+    )
+    figures = evaluate(wrong)
+    found = {(one.name, one.subset) for one in figures}
+    for name, subset in (
+        ("oracle.success", "brief/imported"),
+        ("oracle.success", "brief/imported/latency_ms=300"),
+        ("classical.success", "brief/imported/fog=1"),
+        ("classical.success", "brief/imported/smoke=0.5"),
+    ):
+        assert any(one == name and place.endswith(subset.split("/", 1)[1]) for one, place in found), (name, subset)
+    assert not any(one == "oracle.success" and "fog" in place for one, place in found)  # it does not look
+    episodes = sorted(path.name for path in (wrong.out / "episodes").iterdir())
+    assert len(episodes) == 5
+    assert sum("fog-1" in name for name in episodes) == 1
+    page = (wrong.out / "report.html").read_text()
+    assert "How good is good enough" in page
+    assert "Robustness of the driver classical" in page
+    with pytest.raises(InputError, match="of smoke, blood"):
+        replace(options, degradations=("rain",))

@@ -7,8 +7,10 @@ import pytest
 
 from assets.colon.synthesis import synthetic_colon
 from assets.errors import InputError
+from assets.labels import label_id
 from sim.camera import Camera
 from sim.colonoscope import CONTACT_MARGIN, Colonoscope, ScopeCommand
+from sim.degradations.settings import Degradations
 from sim.geometry import CentrelineGuide, colon_centreline
 from sim.scene import ColonoscopyScene
 from sim.wall_building import drop_orifices
@@ -62,6 +64,28 @@ def test_an_episode_repeats_itself_in_every_bit(scene):
             frames.append((state.nodes.tobytes(), scene.observe().rgb.tobytes()))
         runs.append(frames)
     assert runs[0] == runs[1]
+
+
+def test_degradations_change_the_picture_alone(scene):
+    """What goes wrong is seen, repeats itself, hides tissue where it is opaque, and leaves physics and noise alone."""
+    wrong = Degradations(blood=0.7, motion_blur=1.0, fog=0.3, seed=5)
+    runs = []
+    for degradations in (None, wrong, wrong):
+        scene.reset(seed=7, friction=0.05, degradations=degradations)
+        frames = [scene.observe()]
+        for _ in range(3):
+            scene.step(ScopeCommand(0.008, 0.05))
+            frames.append(scene.observe())
+        runs.append(frames)
+    clean, once, again = runs
+    for one, other, same in zip(clean, once, again, strict=True):
+        assert other.rgb.tobytes() == same.rgb.tobytes() != one.rgb.tobytes()
+        np.testing.assert_array_equal(one.depth, other.depth)
+        np.testing.assert_array_equal(one.T_world_camera, other.T_world_camera)
+        assert one.exposure == other.exposure
+        hidden = one.semantic != other.semantic
+        assert 0.05 < hidden.mean() < 0.95
+        assert set(np.unique(other.semantic[hidden])) == {label_id("blood")}
 
 
 def test_another_seed_starts_elsewhere(scene):

@@ -23,7 +23,11 @@ SIZE = 120
 PINHOLE = Camera.with_fov(SIZE, SIZE, 100.0, model="pinhole")
 WIDE = Camera(SIZE, SIZE - 20, 42.0, 42.0, 60.3, 48.8, "fisheye", (-0.03, 0.004, 0.001, -0.0005))
 ROUND = replace(Camera.with_fov(SIZE, SIZE, 168.0), content_radius=58.0)
-CAMERAS = {"pinhole": PINHOLE, "fisheye": WIDE, "fisheye 168": ROUND}
+BARREL = Camera(SIZE, SIZE - 20, 62.0, 60.0, 60.3, 48.8, "brown", (-0.28, 0.07, 0.004, -0.006, -0.008))
+# The published form of C3VD's colonoscope, scaled from 1350 px of width.
+C3VD = tuple(np.array([769.2, -8.13e-4, -6.26e-7, -1.2e-9]) * (SIZE / 1350) ** np.array([1, -1, -2, -3]))
+OMNI = Camera.omnidirectional(SIZE, SIZE - 20, (60.3, 48.8), (*map(float, C3VD), 0.997, 0.004, -0.003))
+CAMERAS = {"pinhole": PINHOLE, "fisheye": WIDE, "fisheye 168": ROUND, "brown": BARREL, "omnidirectional": OMNI}
 
 
 def scene_object(name, vertices, triangles, kind="solid"):

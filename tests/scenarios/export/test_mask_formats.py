@@ -177,7 +177,7 @@ def test_folders_hold_everything(fisheye_set: Path, tmp_path: Path) -> None:
             width=int(row["width"]),
             height=int(row["height"]),
             model=row["model"],
-            distortion=tuple(float(row[f"k{i}"]) for i in range(1, 5)),
+            distortion=tuple(map(float, row["distortion"].split())),
         )
         assert camera == frame.camera
         assert json.loads((out / "meta" / f"{view.key}.json").read_text()) == view.meta

@@ -54,7 +54,7 @@ def test_tum_refuses_times_that_do_not_grow(make_scene, tmp_path: Path) -> None:
 
 def test_bop_gives_masks_depth_poses_and_intrinsics_back(pinhole_set: Path, tmp_path: Path) -> None:
     left_out = export(ExportOptions(pinhole_set, "bop", tmp_path / "out"))
-    assert not any("fisheye" in line for line in left_out)
+    assert not any("distortion" in line for line in left_out)
     scenes = [line.split(",") for line in (tmp_path / "out" / "scenes.csv").read_text().splitlines()[1:]]
     folders = {line[2]: tmp_path / "out" / line[1] / line[0] for line in scenes}
     names = json.loads((tmp_path / "out" / "labels.json").read_text())
@@ -98,7 +98,7 @@ def test_bop_projects_a_ball_s_centre_onto_its_mask(pinhole_set: Path, tmp_path:
 
 
 def test_a_format_without_distortion_says_so(fisheye_set: Path, tmp_path: Path) -> None:
-    assert any("fisheye" in line for line in export(ExportOptions(fisheye_set, "bop", tmp_path / "out")))
+    assert any("distortion" in line for line in export(ExportOptions(fisheye_set, "bop", tmp_path / "out")))
     note = json.loads((tmp_path / "out" / "export.json").read_text())
     assert note["cameras"][0]["distortion"] == [-0.02, 0.004, 0.0, 0.0]
     assert note["cameras"][0]["frames"] == 16

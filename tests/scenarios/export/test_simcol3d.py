@@ -80,7 +80,7 @@ def test_the_layout_is_that_of_the_challenge_and_the_protocol_finds_no_error(pin
 
 def test_what_does_not_fit_the_challenge_is_said(fisheye_set: Path, make_scene, tmp_path: Path) -> None:
     said = "\n".join(export(ExportOptions(fisheye_set, "simcol3d", tmp_path / "fisheye")))
-    assert "the fisheye's distortion" in said
+    assert "the lens's distortion" in said
     assert "these are 40 x 32 px" in said
     assert "the challenge's intrinsics" in said
     assert "masks, normals, flow, times" in said

@@ -1,0 +1,72 @@
+"""What is wrong in an episode: nothing, one error of the oracle's perception, or one degradation of the picture."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from assets.errors import InputError
+from scenarios.drivers.flawed import ERRORS, Flawed
+from scenarios.interface import Driver
+from sim.degradations.settings import AXES, Degradations, single
+
+Kind = Literal["nominal", "error", "degradation"]
+
+SEVERITIES = (0.25, 0.5, 0.75, 1.0)
+"""Taken where a name comes without a severity."""
+LATENCIES_MS = (100.0, 200.0, 400.0, 800.0)
+"""The same for `latency_ms`."""
+MOST_LATENCY_MS = 10_000.0
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One thing that is wrong, at one severity; the default is that nothing is."""
+
+    kind: Kind = "nominal"
+    name: str = ""
+    """An error's or an axis' name."""
+    severity: float = 0.0
+    """Within 0 and 1; of `latency_ms` in milliseconds."""
+
+    @property
+    def label(self) -> str:
+        """What stands behind the subset's name and in file names; empty where nothing is wrong."""
+        return f"{self.name}={self.severity:g}" if self.kind != "nominal" else ""
+
+    def spoil(self, driver: Driver) -> Driver:
+        """Return the driver, with the error if it is one."""
+        return Flawed(driver, self.name, self.severity) if self.kind == "error" else driver
+
+    def degradations(self, seed: int) -> Degradations | None:
+        """Return what goes wrong with the picture, if that is it."""
+        return single(self.name, self.severity, seed=seed) if self.kind == "degradation" else None
+
+
+NOMINAL = Condition()
+
+
+def conditions_of(texts: Sequence[str], kind: Kind) -> list[Condition]:
+    """Read `NAME=SEVERITY`, or `NAME` for a range of severities.
+
+    Raises:
+        InputError: There is no such name, or the severity is out of range.
+    """
+    known = ERRORS if kind == "error" else AXES
+    found: list[Condition] = []
+    for text in texts:
+        name, given, number = text.partition("=")
+        if name not in known:
+            raise InputError(f"expected an {kind} of {', '.join(known)}, found {name!r} in {text!r}")
+        milliseconds = name == "latency_ms"
+        if not given:
+            found += [Condition(kind, name, one) for one in (LATENCIES_MS if milliseconds else SEVERITIES)]
+            continue
+        most = MOST_LATENCY_MS if milliseconds else 1.0
+        try:
+            severity = float(number)
+        except ValueError:
+            severity = -1.0
+        if not 0 <= severity <= most:
+            raise InputError(f"expected {name}=X with X within 0 and {most:g}, found {text!r}")
+        found.append(Condition(kind, name, severity))
+    return list(dict.fromkeys(found))

@@ -1,0 +1,64 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from perception.calibration import best_polyp_shift, dice_by_shift
+from perception.dataset import load_split
+from perception.evaluate import measure
+from perception.metrics import segmentation_scores
+from perception.network import build
+from perception.prediction import POLYP
+
+CPU = torch.device("cpu")
+
+
+def test_dice_by_shift_agrees_with_masks():
+    rng = np.random.default_rng(0)
+    needed, truth = rng.normal(0, 2, 4000), rng.random(4000) < 0.1
+    edges = np.linspace(-8, 8, 161)
+    bins = np.searchsorted(edges, needed, side="left")
+    curve = dice_by_shift(np.bincount(bins[truth], minlength=162), np.bincount(bins[~truth], minlength=162))
+    for index in (0, 40, 80, 123, 160):
+        said = needed <= edges[index]
+        expected = 2 * np.count_nonzero(said & truth) / max(np.count_nonzero(said) + np.count_nonzero(truth), 1)
+        assert curve[index] == pytest.approx(expected)
+
+
+def test_the_shift_mends_a_network_that_sees_polyps_everywhere(make_tubes, tmp_path):
+    frames = load_split(make_tubes(tmp_path, {"validation": [4, 4]}, 32), "validation")
+    torch.manual_seed(3)
+    network = build("S").eval()
+
+    def dice() -> float:
+        counts = measure(network, frames, CPU).counts
+        return float(np.mean([segmentation_scores(one).dice[POLYP] for one in counts.values()]))
+
+    network.shift_class(POLYP, 6.0)
+    everywhere = dice()
+    shift = best_polyp_shift(network, frames, CPU)
+    assert shift < 0
+    network.shift_class(POLYP, shift)
+    assert dice() > everywhere
+    assert best_polyp_shift(network, frames, CPU) == pytest.approx(0, abs=0.11)  # nothing is left to gain
+
+
+def test_a_shift_moves_one_class_alone():
+    network = build("S").eval()
+    image, exposure, rays = torch.rand(1, 3, 32, 32), torch.zeros(1), torch.zeros(3, 32, 32)
+    with torch.inference_mode():
+        before = network(image, exposure, rays)
+        network.shift_class(POLYP, 1.5)
+        after = network(image, exposure, rays)
+    moved = after.class_logits - before.class_logits
+    expected = torch.zeros(4)
+    expected[POLYP] = 1.5
+    torch.testing.assert_close(moved.mean(dim=(0, 2, 3)), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(after.log_distance, before.log_distance)
+
+
+def test_without_polyps_nothing_is_shifted(make_tubes, tmp_path):
+    frames = load_split(make_tubes(tmp_path, {"validation": [2]}, 32), "validation")
+    bare = replace(frames, classes=np.where(frames.classes == POLYP, 1, frames.classes).astype(np.uint8))
+    assert best_polyp_shift(build("S"), bare, CPU) == 0.0

@@ -1,0 +1,206 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from assets.errors import InputError
+from assets.labels import label_id
+from sim.camera import Camera
+from sim.degradations.degrade import degrade
+from sim.degradations.patterns import covered, stain, surface_points
+from sim.degradations.settings import AXES, Degradations, draw_degradations, single
+from sim.degradations.tone import to_codes, to_linear
+from sim.frame import Frame
+from sim.render.look import tone_table
+
+SIZE = 96
+ON_TISSUE = ("blood", "stool")
+NEEDS_MOTION = ("motion_blur", "rolling_shutter")
+
+
+def wall_frame(T_world_camera=None, *, distance=0.03, time=0.0) -> Frame:
+    """A flat, textured wall straight ahead of a fisheye, lit as the square of the distance has it."""
+    camera = replace(Camera.with_fov(SIZE, SIZE, 140.0), content_radius=0.5 * SIZE)
+    rays, shown = camera.rays()
+    pose = np.eye(4) if T_world_camera is None else T_world_camera
+    depth = np.where(shown, distance - pose[2, 3], 0).astype(np.float32)
+    texture = np.random.default_rng(1).random((SIZE // 3, SIZE // 3)).repeat(3, axis=0).repeat(3, axis=1)
+    light = (0.4 * texture * rays[..., 2] ** 4)[..., None] * np.array([1.0, 0.5, 0.4])
+    return Frame(
+        rgb=np.where(shown[..., None], to_codes(light.astype(np.float32)), 0).astype(np.uint8),
+        semantic=np.where(shown, label_id("colon_wall"), 0).astype(np.uint8),
+        instance=shown.astype(np.uint16),
+        depth=depth,
+        normal=np.where(shown[..., None], [0, 0, -1], 0).astype(np.float32),
+        flow=np.zeros((SIZE, SIZE, 2), np.float32),
+        flow_valid=np.zeros((SIZE, SIZE), np.bool_),
+        T_world_camera=pose,
+        camera=camera,
+        time=time,
+        exposure=1.0,
+    )
+
+
+def moved_before() -> np.ndarray:
+    """A pose from which the camera has come: turned by 8 degrees and 4 mm back."""
+    angle = np.radians(8)
+    pose = np.eye(4)
+    pose[0, [0, 2]], pose[2, [0, 2]] = (np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle))
+    pose[2, 3] = -0.004
+    return pose
+
+
+def difference(one: Frame, other: Frame) -> float:
+    return float(np.abs(one.rgb.astype(int) - other.rgb.astype(int)).mean())
+
+
+def test_tone_curve_is_the_renderers_and_is_undone():
+    codes = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
+    back = to_codes(to_linear(codes)).astype(int)
+    assert np.abs(back - codes).max() <= 1
+    light = np.geomspace(2**-11, 4.0, 200)
+    bits = (light.astype(np.float32).view(np.uint32) >> 15).astype(int) - (114 << 8)
+    kernel = tone_table()[bits].astype(int)
+    ours = to_codes(np.repeat(light.astype(np.float32).reshape(1, -1, 1), 3, axis=2))[0, :, 0].astype(int)
+    assert np.abs(kernel - ours).max() <= 1
+
+
+def test_a_clean_frame_is_handed_on():
+    frame = wall_frame()
+    assert degrade(frame, Degradations(seed=5)) is frame
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_each_axis_grows_with_its_severity_and_repeats(axis):
+    frame, before = wall_frame(), moved_before()
+    steps = [0.25, 0.5, 1.0]
+    pictures = [degrade(frame, single(axis, s, seed=1), T_world_camera_before=before) for s in steps]
+    off = [difference(frame, picture) for picture in pictures]
+    assert 0 < off[0] < off[1] < off[2]
+    again = degrade(frame, single(axis, 0.5, seed=1), T_world_camera_before=before)
+    assert again.rgb.tobytes() == pictures[1].rgb.tobytes()
+    _, shown = frame.camera.rays()
+    assert not pictures[2].rgb[~shown].any()
+    assert frame.rgb.tobytes() == wall_frame().rgb.tobytes()  # the clean frame is not written to
+
+
+@pytest.mark.parametrize("axis", [axis for axis in AXES if axis not in (*ON_TISSUE, "rolling_shutter")])
+def test_what_hides_nothing_leaves_the_truth(axis):
+    frame = wall_frame()
+    wrong = degrade(frame, single(axis, 1.0), T_world_camera_before=moved_before())
+    for channel in ("semantic", "instance", "depth", "normal"):
+        assert getattr(wrong, channel) is getattr(frame, channel) or np.array_equal(
+            getattr(wrong, channel), getattr(frame, channel)
+        )
+
+
+@pytest.mark.parametrize("axis", ON_TISSUE)
+def test_what_hides_the_tissue_is_labelled(axis):
+    frame = wall_frame()
+    light, heavy = (degrade(frame, single(axis, severity, seed=2)) for severity in (0.3, 1.0))
+    share = [np.mean(one.semantic[frame.depth > 0] == label_id(axis)) for one in (light, heavy)]
+    assert 0 < share[0] < share[1]
+    assert 0.25 < share[1] < 0.85
+    hidden = heavy.semantic == label_id(axis)
+    assert not heavy.instance[hidden].any()
+    assert np.array_equal(heavy.instance[~hidden], frame.instance[~hidden])
+    assert np.array_equal(heavy.depth, frame.depth)
+
+
+def test_blood_sticks_to_the_tissue():
+    """The same points of the wall are bloody from nearer by: a nearer camera sees the middle of the picture larger."""
+    nearer = np.eye(4)
+    nearer[2, 3] = 0.01
+    one, two = (degrade(wall_frame(pose), single("blood", 0.6, seed=4)) for pose in (np.eye(4), nearer))
+    points = surface_points(two)
+    pixels, _ = one.camera.project(points)  # the first camera stands in the origin
+    column, row = np.rint(pixels).astype(int).reshape(-1, 2).T
+    inside = (column >= 0) & (column < SIZE) & (row >= 0) & (row < SIZE) & (two.depth.ravel() > 0)
+    first = one.semantic[np.clip(row, 0, SIZE - 1), np.clip(column, 0, SIZE - 1)]
+    inside &= first > 0
+    agree = first[inside] == two.semantic.ravel()[inside]
+    assert agree.mean() > 0.95
+
+
+def test_smoke_leaves_a_black_wall_the_share_of_light_that_koschmieder_has():
+    """Between a white and a black wall the difference falls by exp(-density distance)."""
+    frame = wall_frame()
+    _, shown = frame.camera.rays()
+    black = replace(frame, rgb=np.zeros_like(frame.rgb))
+    grey = replace(frame, rgb=np.where(shown[..., None], [90, 90, 90], 0).astype(np.uint8))
+    for severity in (0.4, 0.7):
+        one, other = (to_linear(degrade(f, single("smoke", severity, seed=3)).rgb)[..., 1] for f in (grey, black))
+        through = ((one - other)[shown] / to_linear(grey.rgb)[shown][:, 1]).mean()
+        middle = np.exp(-3.0 * severity**2 * frame.depth[shown].mean() / 0.05)
+        assert 0.4 * middle < through < 1.6 * middle  # the cloud is uneven and slanted rays go farther
+
+
+def test_a_still_camera_blurs_nothing():
+    frame = wall_frame()
+    for axis in NEEDS_MOTION:
+        for before in (None, np.eye(4)):
+            wrong = degrade(frame, single(axis, 1.0), T_world_camera_before=before)
+            assert difference(frame, wrong) < 0.6  # rounding of the tone curve alone
+
+
+def test_rolling_shutter_moves_masks_and_picture_alike():
+    frame = wall_frame()
+    half = np.arange(SIZE) < SIZE // 2
+    semantic = np.where(half[None, :] & (frame.depth > 0), label_id("polyp"), frame.semantic).astype(np.uint8)
+    grey = np.where(semantic == label_id("polyp"), 200, 40) * (frame.depth > 0)
+    rgb = grey[..., None].repeat(3, axis=2)
+    wrong = degrade(
+        replace(frame, semantic=semantic, rgb=rgb.astype(np.uint8)),
+        single("rolling_shutter", 1.0),
+        T_world_camera_before=moved_before(),
+        dt=1 / 30,
+    )
+    seen = wrong.depth > 0
+    bright = wrong.rgb[..., 0] > 120
+    assert (wrong.semantic != semantic)[seen].mean() > 0.01
+    assert ((wrong.semantic == label_id("polyp")) == bright)[seen].mean() > 0.97
+    assert np.array_equal(wrong.semantic[-1], semantic[-1])  # the last row is read when the frame says
+
+
+def test_stain_is_unit_noise_and_covers_the_share_asked_for():
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-0.2, 0.2, (200, 200, 3))
+    noise = stain(points, 0.01, 3)
+    assert noise.mean() == pytest.approx(0, abs=0.12)
+    assert noise.std() == pytest.approx(0.85, abs=0.15)  # linear interpolation takes some of the unit variance
+    assert covered(noise, 0.3, 0.05).mean() == pytest.approx(0.3, abs=0.08)
+
+
+def test_drawing_follows_the_generator_and_the_share():
+    first, again = (draw_degradations(np.random.default_rng(8), share=0.5) for _ in range(2))
+    assert first == again
+    assert first != draw_degradations(np.random.default_rng(9), share=0.5)
+    assert draw_degradations(np.random.default_rng(0), share=0.0).clean
+    all_there = draw_degradations(np.random.default_rng(0), share=1.0, axes=("smoke", "fog"), worst=0.4)
+    assert 0 < all_there.smoke < 0.4
+    assert all_there.blood == 0
+    drawn = [draw_degradations(np.random.default_rng(k)) for k in range(300)]
+    count = np.mean([sum(getattr(one, axis) > 0 for axis in AXES) for one in drawn])
+    assert count == pytest.approx(0.15 * len(AXES), rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: single("rain", 0.5), "expected an axis of smoke"),
+        (lambda: single("smoke", 1.5), "found 1.5 for smoke"),
+        (lambda: single("smoke", float("nan")), "found nan for smoke"),
+        (lambda: Degradations(seed=-1), "seed of at least 0"),
+        (lambda: draw_degradations(np.random.default_rng(0), axes=("rain",)), "found rain"),
+        (lambda: draw_degradations(np.random.default_rng(0), share=2.0), "within 0 and 1"),
+        (lambda: degrade(wall_frame(), single("fog", 0.5), dt=0.0), "positive time"),
+        (
+            lambda: degrade(wall_frame(), single("fog", 0.5), T_world_camera_before=np.full((4, 4), np.nan)),
+            "finite pose",
+        ),
+    ],
+)
+def test_wrong_values_are_refused_in_one_line(make, expected):
+    with pytest.raises(InputError, match=expected) as caught:
+        make()
+    assert "\n" not in str(caught.value)
