@@ -69,7 +69,7 @@ class _Tables:
                 (self._folder / f"{name}_{self._split}.part").unlink()
 
     def add(self, view: View) -> None:
-        camera = view.frame.camera
+        camera = view.camera
         image = {
             "id": view.position + 1,
             "file_name": f"{view.split}/{view.key}.png",

@@ -44,8 +44,17 @@ class KeyPoint:
 
 
 def instances(view: View) -> Iterator[Instance]:
-    """Give each object of a frame, by number and label."""
-    semantic, instance = view.frame.semantic, view.frame.instance
+    """Give each object of a frame, by number and label.
+
+    Raises:
+        InputError: A mask is missing or damaged, or of another size than the camera's.
+    """
+    semantic, instance = view.sample.channel("semantic"), view.sample.channel("instance")
+    if not semantic.shape == instance.shape == (view.camera.height, view.camera.width):
+        raise InputError(
+            f"{view.sample.where}: expected masks of {view.camera.width} x {view.camera.height} px as the camera, "
+            f"found {semantic.shape[1]} x {semantic.shape[0]} and {instance.shape[1]} x {instance.shape[0]}"
+        )
     both = semantic.astype(np.uint32) | (instance.astype(np.uint32) << 8)
     for code in np.unique(both[semantic > 0]).tolist():
         mask = both == code

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from assets.errors import InputError
+from perception.targets import camera_from_json
 from scenarios.export.resample import resampled_sample
 from sim.camera import Camera
 from sim.dataset_index import DatasetIndex, read_dataset, read_records
@@ -42,6 +43,15 @@ class View:
             InputError: A member is missing or damaged.
         """
         return self.sample.frame()
+
+    @cached_property
+    def camera(self) -> Camera:
+        """Its lens, of meta.json.
+
+        Raises:
+            InputError: It is missing or damaged.
+        """
+        return camera_from_json(self.meta.get("camera"), f"{self.sample.where}.meta.json")
 
     @property
     def key(self) -> str:
@@ -121,8 +131,7 @@ class Source:
                         sample = resampled_sample(sample, self.lens)
                         meta = sample.meta()
                     view = View(sample, meta, split, path.stem, sequence, number, position)
-                    camera = view.frame.camera
-                    self.cameras[camera] = self.cameras.get(camera, 0) + 1
+                    self.cameras[view.camera] = self.cameras.get(view.camera, 0) + 1
                     yield view
                     count, number, position = count + 1, number + 1, position + 1
                 if count != info.count:

@@ -28,7 +28,7 @@ def export(source: Source, out: Path, advance: Advance) -> list[str]:
     for view in source.views():
         split = SPLITS.get(view.split, view.split)
         write_bytes(out / "images" / split / f"{view.key}.png", view.member("rgb.png"))
-        width, height = view.frame.camera.width, view.frame.camera.height
+        width, height = view.camera.width, view.camera.height
         with text_file(out / "labels" / split / f"{view.key}.txt") as stream:
             for one in instances(view):
                 for ring in centre_outlines(one.mask):

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,11 +32,13 @@ class Runs:
 
     def __init__(self, warm: dict | None) -> None:
         script = str(Path(__file__).with_name("killed_runs.py"))
+        # a file, not a pipe that nobody reads: a full one would stop the runs
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed by close
         self._server = subprocess.Popen(
             [sys.executable, script, json.dumps(warm)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             text=True,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         )
@@ -59,11 +62,14 @@ class Runs:
 
     def close(self) -> None:
         self._server.communicate()
+        self._errors.close()
 
     def _said(self) -> str:
         assert self._server.stdout is not None
         line = self._server.stdout.readline()
-        assert line, self._server.stderr.read()
+        if not line:
+            self._errors.seek(0)
+            raise AssertionError(self._errors.read())
         return line.strip()
 
 

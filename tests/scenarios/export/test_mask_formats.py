@@ -182,3 +182,13 @@ def test_folders_hold_everything(fisheye_set: Path, tmp_path: Path) -> None:
         assert camera == frame.camera
         assert json.loads((out / "meta" / f"{view.key}.json").read_text()) == view.meta
         assert (row["split"], row["patient"], row["sequence"]) == (view.split, view.patient, view.sequence)
+
+
+def test_masks_of_another_size_than_the_camera_are_refused(make_scene, tmp_path: Path) -> None:
+    folder = make_scene(tmp_path / "data", frames=1)
+    path = folder / "bob.tar"
+    (sample,) = read_shard(path)
+    smaller = cv2.imencode(".png", np.ones((8, 8), np.uint8))[1].tobytes()
+    write_shard(path, [Sample(sample.key, {**sample.members, "semantic.png": smaller})])
+    with pytest.raises(InputError, match=r"bob\.tar: .*expected masks of 40 x 32 px as the camera, found 8 x 8"):
+        export(ExportOptions(folder, "yolo", tmp_path / "out"))
