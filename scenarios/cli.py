@@ -93,6 +93,20 @@ COMMANDS = (
         measures=True,
     ),
     Command(
+        "dataset export",
+        "write a data set as COCO, YOLO, TUM, BOP, SimCol3D, C3VD, LeRobot or plain folders",
+        "scenarios.export.command",
+        "ExportOptions",
+        "export",
+    ),
+    Command(
+        "dataset import",
+        "turn a SimCol3D or C3VD folder into a data set",
+        "scenarios.dataset_import.command",
+        "ImportOptions",
+        "import_dataset",
+    ),
+    Command(
         "train",
         "train the network on a data set",
         "scenarios.train_command",

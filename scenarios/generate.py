@@ -19,9 +19,11 @@ from scenarios.loop import Moment, run_episode
 from scenarios.parallel import run_pieces
 from scenarios.progress import progress
 from scenarios.runs import cache_folder, source_name, start_run
+from sim.atomic import remove_leftovers
 from sim.codec import DEPTH_STEP
 from sim.dataset_index import DatasetIndex, write_dataset
 from sim.degradations.settings import Degradations, draw_degradations
+from sim.folder_lock import exclusive
 from sim.render.appearance import Appearance, draw_appearance
 from sim.scene import ColonoscopyScene
 from sim.shards import Sample, ShardInfo, encode, index_record, read_shard, shard_info, write_shard
@@ -79,12 +81,19 @@ def generate(options: GenerateOptions) -> DatasetIndex:
     """Record a data set; shards that are there already from the same options are kept, so a killed run resumes.
 
     Raises:
-        InputError: A source is wrong, or the folder holds another data set.
+        InputError: A source is wrong, the folder holds another data set, or another run works in it.
         OSError: The folder cannot be written.
     """
     sources = resolve_patients(options.patients)
     scenario_named(options.scenario)
-    start_run(options.out, "trocar dataset generate", options)
+    with exclusive(options.out):
+        start_run(options.out, "trocar dataset generate", options)
+        remove_leftovers(options.out)
+        return _record(options, sources)
+
+
+def _record(options: GenerateOptions, sources: Sequence[str]) -> DatasetIndex:
+    """Write what is not there yet."""
     pieces = [
         _Piece(
             source, split_of(index, len(sources), options.splits), options.out / f"{source_name(source)}.tar", options
@@ -121,7 +130,10 @@ class _Piece:
 def record_patient(piece: _Piece) -> ShardInfo:
     """Write one patient's shard, or take the one that is there."""
     if piece.path.exists():
-        return shard_info(piece.path)
+        try:
+            return shard_info(piece.path)
+        except InputError as error:
+            raise InputError(f"{error}; remove the file, and the same command records it anew") from None
     options = piece.options
     samples: list[Sample] = []
     patient = load_source(piece.patient)

@@ -35,3 +35,14 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         os.fsync(folder)  # the rename itself must survive a power cut
     finally:
         os.close(folder)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that killed processes left in a folder; nobody else may be writing in it.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    for path in folder.glob(".*.part"):
+        if path.is_file():
+            path.unlink(missing_ok=True)

@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -68,7 +71,10 @@ def tube_folder(tube_patient, tmp_path_factory):
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory):
-    """Keep the tests' cache apart from the user's."""
+    """Keep the tests' cache apart from the user's; not Warp's, or each session compiles its kernels for 30 s."""
+    user = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     with pytest.MonkeyPatch.context() as patch:
+        if "WARP_CACHE_PATH" not in os.environ:
+            patch.setenv("WARP_CACHE_PATH", str(user / "warp"))  # Warp adds its version
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield

@@ -1,0 +1,308 @@
+"""What may happen to a run that takes hours: kill -9, a full disk, a second run in the same folder."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from assets.errors import InputError
+from scenarios.cli import main
+from scenarios.generate import GenerateOptions, generate
+from sim.dataset_index import read_dataset
+from sim.folder_lock import LOCK, exclusive
+from sim.shards import file_sha256, shard_info
+
+KILLS = 50
+
+
+class Runs:
+    """Starts runs one at a time in a process of their own, and kills them."""
+
+    def __init__(self, warm: dict | None) -> None:
+        script = str(Path(__file__).with_name("killed_runs.py"))
+        # a file, not a pipe that nobody reads: a full one would stop the runs
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed by close
+        self._server = subprocess.Popen(
+            [sys.executable, script, json.dumps(warm)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+        while (line := self._said()) != "ready":  # Warp and PyBullet say hello
+            assert self._server.poll() is None, line
+
+    def run(self, work: str, arguments: dict, *, kill_after: float | None = None) -> int:
+        """Return the status of a run: 0 done, 9 killed."""
+        assert self._server.stdin is not None
+        self._server.stdin.write(json.dumps({"work": work, "arguments": arguments}) + "\n")
+        self._server.stdin.flush()
+        while not (line := self._said()).isdigit():
+            assert self._server.poll() is None, line
+        if kill_after is not None:
+            time.sleep(kill_after)
+            with contextlib.suppress(ProcessLookupError):  # done already
+                os.kill(int(line), signal.SIGKILL)
+        while not (line := self._said()).isdigit():
+            assert self._server.poll() is None, line
+        return int(line)
+
+    def close(self) -> None:
+        self._server.communicate()
+        self._errors.close()
+
+    def _said(self) -> str:
+        assert self._server.stdout is not None
+        line = self._server.stdout.readline()
+        if not line:
+            self._errors.seek(0)
+            raise AssertionError(self._errors.read())
+        return line.strip()
+
+
+@contextmanager
+def runs(warm: dict | None = None) -> Iterator[Runs]:
+    started = Runs(warm)
+    try:
+        yield started
+    finally:
+        started.close()
+
+
+def content(folder: Path) -> dict[str, str]:
+    return {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.name != "config.json"}
+
+
+def require_whole(folder: Path, expected: dict[str, str]) -> None:
+    """Whatever has its final name is what an unbroken run writes; dataset.json is there only if all else is."""
+    found = {path.name for path in folder.iterdir() if path.name[0] != "." and path.name != "config.json"}
+    for name in found:
+        assert file_sha256(folder / name) == expected[name], name
+    assert "dataset.json" not in found or found == set(expected)
+
+
+@pytest.fixture(scope="module")
+def options(tube_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> GenerateOptions:
+    folder = tmp_path_factory.mktemp("data")
+    shutil.copytree(tube_folder, folder / "other")
+    return GenerateOptions(
+        patients=(str(tube_folder), str(folder / "other")),
+        out=folder / "unbroken",
+        frames=3,
+        every=2,
+        size=(32, 32),
+        splits=(0.5, 0.5, 0.0),
+        workers=1,
+    )
+
+
+@pytest.fixture(scope="module")
+def expected(options: GenerateOptions) -> dict[str, str]:
+    generate(options)
+    return content(options.out)
+
+
+def as_json(options: GenerateOptions) -> dict:
+    names = ("patients", "frames", "every", "size", "splits", "workers")
+    return {"out": str(options.out), **{name: getattr(options, name) for name in names}}
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bytes(
+    options: GenerateOptions, expected: dict[str, str], tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    out = tmp_path / "broken"
+    arguments = as_json(replace(options, out=out))
+    killed, finished = 0, 0
+    with runs({"work": "generate", "arguments": as_json(replace(options, out=tmp_path / "warm"))}) as server:
+        started = time.monotonic()
+        assert server.run("generate", {**arguments, "out": str(tmp_path / "timed")}) == 0
+        takes = time.monotonic() - started
+        while killed < KILLS:
+            status = server.run("generate", arguments, kill_after=rng.uniform(0, 1.1 * takes))
+            if out.is_dir():  # it may have been killed before it made that
+                require_whole(out, expected)
+            if status == 0:
+                assert content(out) == expected
+                shutil.rmtree(out)
+                finished += 1
+            else:
+                assert status == signal.SIGKILL
+                killed += 1
+        assert server.run("generate", arguments) == 0
+    assert content(out) == expected
+    assert not list(out.glob(".*"))
+    assert finished < KILLS  # some did get killed half-way
+
+
+def test_a_writer_that_is_killed_leaves_only_whole_files(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    arguments = {"out": str(tmp_path / "unbroken"), "shards": 3}
+    with runs() as server:
+        assert server.run("write", arguments) == 0
+        started = time.monotonic()
+        assert server.run("write", arguments) == 0
+        takes = time.monotonic() - started
+        expected = content(tmp_path / "unbroken")
+        out = tmp_path / "broken"
+        statuses, parts = [], 0
+        for _ in range(KILLS):
+            status = server.run("write", {**arguments, "out": str(out)}, kill_after=rng.uniform(0, takes))
+            statuses.append(status)
+            if out.is_dir():
+                require_whole(out, expected)
+                parts += len(list(out.glob(".*.part")))
+                if status == 0 or rng.random() < 0.1:
+                    shutil.rmtree(out)
+        assert server.run("write", {**arguments, "out": str(out)}) == 0
+    assert content(out) == expected
+    assert statuses.count(int(signal.SIGKILL)) > KILLS / 4
+    assert parts > 0  # it was caught in the act
+
+
+def test_a_second_run_in_the_same_folder_is_refused(options: GenerateOptions, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "data"
+    arguments = ["--patients", *options.patients, "--out", str(out), "--frames", "3", "--workers", "1"]
+    with exclusive(out):
+        assert main(["dataset", "generate", *arguments]) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert "expected to be the only run in this folder, found another one at work" in said[0]
+    assert list(out.iterdir()) == []
+
+
+def test_the_lock_of_a_killed_process_holds_nobody_up(tmp_path: Path) -> None:
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom sim.folder_lock import exclusive\n"
+        "with exclusive(Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(60)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(InputError, match="found another one at work"), exclusive(tmp_path):
+        pass
+    holder.kill()
+    holder.communicate()
+    assert (tmp_path / LOCK).exists()
+    with exclusive(tmp_path):
+        pass
+    assert not (tmp_path / LOCK).exists()
+
+
+def test_a_folder_s_name_taken_by_a_file_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="expected a folder, found a file"), exclusive(tmp_path / "file"):
+        pass
+
+
+def test_leftovers_of_killed_runs_are_swept_up(options: GenerateOptions, expected: dict[str, str]) -> None:
+    (options.out / ".tube.tar.12345.part").write_bytes(b"half a shard")
+    generate(options)
+    assert content(options.out) == expected
+
+
+def test_a_clock_that_jumps_changes_nothing(
+    options: GenerateOptions, expected: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(2)
+    monkeypatch.setattr(time, "time", lambda: float(rng.uniform(0, 4e9)))
+    monkeypatch.setattr(time, "time_ns", lambda: int(rng.integers(0, 1 << 61)))
+    generate(replace(options, out=tmp_path / "data"))
+    assert content(tmp_path / "data") == expected
+
+
+@contextmanager
+def mounted(folder: Path, *how: str) -> Iterator[Path]:
+    """Mount a small file system, or skip the test where this user may not."""
+    folder.mkdir()
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("only root can mount a small file system to fill")
+    done = subprocess.run(["mount", *how, str(folder)], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_is_one_line_and_what_was_finished_stays(
+    options: GenerateOptions, expected: dict[str, str], tmp_path: Path, capsys
+) -> None:
+    shards = [path.stat().st_size for path in options.out.glob("*.tar")]
+    room = (shards[0] * 3 // 2) // 4096 * 4096  # for one shard, not for two
+    with mounted(tmp_path / "small", "-t", "tmpfs", "-o", f"size={room}", "tmpfs") as disk:
+        arguments = [
+            *("--patients", *options.patients, "--out", str(disk / "data"), "--frames", "3", "--every", "2"),
+            *("--size", "32", "32", "--splits", "0.5", "0.5", "0", "--workers", "1"),
+        ]
+        assert main(["dataset", "generate", *arguments]) == 2
+        said = [line for line in capsys.readouterr().err.splitlines() if "trocar dataset generate" in line]
+        assert len(said) == 1
+        assert "No space left on device" in said[0]
+        assert "other.tar" in said[0]
+        assert sorted(path.name for path in (disk / "data").iterdir()) == ["config.json", "tube.tar"]
+        assert shard_info(disk / "data" / "tube.tar").sha256 == expected["tube.tar"]
+        subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
+        assert main(["dataset", "generate", *arguments]) == 0
+        assert content(disk / "data") == expected
+        assert read_dataset(disk / "data").shards["train"][0].name == "tube.tar"
+
+
+def test_a_full_disk_stops_an_export_with_one_line_and_nothing_half_written(
+    options: GenerateOptions, expected: dict[str, str], tmp_path: Path, capsys
+) -> None:
+    with mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=16k", "tmpfs") as disk:
+        arguments = [str(options.out), "--format", "folders", "--out", str(disk / "out")]
+        assert main(["dataset", "export", *arguments]) == 2
+        said = [line for line in capsys.readouterr().err.splitlines() if "trocar dataset export" in line]
+        assert len(said) == 1
+        assert "No space left on device" in said[0]
+        assert list(disk.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["generate", "export"])
+def test_a_target_that_may_not_be_written_is_one_line(
+    command: str, options: GenerateOptions, expected: dict[str, str], tmp_path: Path, capsys
+) -> None:
+    words = {
+        "generate": ["--patients", *options.patients, "--frames", "3"],
+        "export": [str(options.out), "--format", "coco"],
+    }
+    with mounted(tmp_path / "locked", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs") as disk:
+        assert main(["dataset", command, *words[command], "--out", str(disk / "out")]) == 2
+        said = capsys.readouterr().err.strip().splitlines()
+        assert len(said) == 1
+        assert said[0].endswith("expected to read or write here, found: Read-only file system")
+        assert str(disk / "out") in said[0] or str(disk / ".out.part") in said[0]
+
+
+def test_a_shard_cut_short_is_refused_by_name_and_made_anew_once_it_is_gone(
+    options: GenerateOptions, expected: dict[str, str], tmp_path: Path, capsys
+) -> None:
+    out = tmp_path / "data"
+    shutil.copytree(options.out, out)
+    shard = out / "tube.tar"
+    shard.write_bytes(shard.read_bytes()[:3000])
+    with pytest.raises(InputError, match=r"tube\.tar: .*; remove the file, and the same command records it anew"):
+        generate(replace(options, out=out))
+    shard.unlink()
+    generate(replace(options, out=out))
+    assert content(out) == expected
