@@ -15,6 +15,7 @@ from assets.errors import InputError
 from assets.importers.label_volume import LabelVolume, read_label_volume
 from assets.importers.landmark_file import read_landmarks
 from assets.importers.organ_surfaces import Occupied, organ_surfaces
+from assets.labels import load_labels
 from assets.lumen.alterations import ADDED, CAUSES, REMOVED
 from assets.lumen.colon import Colon, ColonOptions, build_colon
 from assets.lumen.curves import tangents

@@ -71,7 +71,7 @@ class _SoftWorld(BulletWorld):
         for node in nodes:
             pybullet.createSoftBodyAnchor(body, int(node), -1, -1, physicsClientId=self._client)
 
-    def advance(self, steps: int) -> None:
+    def simulate(self, steps: int) -> None:
         """Step on."""
         for _ in range(steps):
             pybullet.stepSimulation(physicsClientId=self._client)
@@ -157,7 +157,7 @@ def bullet_frames(mesh: TetMesh, frames: int) -> list[float]:
         times = []
         for frame in range(frames):
             world.place(sphere, np.array([sphere_centre(frame)]))
-            times.append(_spent(lambda: world.advance(steps)) * FRAME / _BULLET_STEP / steps)
+            times.append(_spent(lambda: world.simulate(steps)) * FRAME / _BULLET_STEP / steps)
         moved = world.nodes(body) - before
     sunk = -float(moved[:, 1].min())
     if len(before) != len(mesh.nodes) or not 1e-4 < sunk < _SIZE[1]:
