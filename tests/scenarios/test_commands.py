@@ -7,11 +7,16 @@ NAMES = [
     "patient synth",
     "patient import",
     "patient check",
+    "volume synth",
     "render",
+    "gallery",
     "dataset generate",
     "dataset check",
+    "dataset export",
+    "dataset import",
     "train",
     "evaluate",
+    "evaluate-real",
     "bench",
 ]
 
@@ -19,7 +24,7 @@ NAMES = [
 def test_the_commands_have_the_names_of_the_contract() -> None:
     assert [command.words for command in COMMANDS] == NAMES
     measuring = {command.words for command in COMMANDS if command.measures}
-    assert measuring == {"demo", "patient check", "dataset check", "train", "evaluate", "bench"}
+    assert measuring == {"demo", "patient check", "dataset check", "train", "evaluate", "evaluate-real", "bench"}
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=NAMES)
