@@ -110,11 +110,14 @@ def path_map(patient: Patient, paths: Sequence[tuple[str, Float[np.ndarray, "_n 
     """Draw the colon from the front and from the left with centreline, landmarks, polyps and the tips' paths, as PNG.
 
     Args:
-        patient: Its lumens are the grey shape.
+        patient: Its lumens are the grey shape; without any, all its organs are.
         paths: Driver and positions of the tip [m], each.
     """
     canvas = Canvas(figsize=(9, 5.6), layout="constrained")
     lumens = [organ.surface for organ in patient.organs if organ.kind == "lumen"]
+    # A patient without a lumen, such as of a label map without a colon, shows all that is within its skin.
+    inner = [organ.surface for organ in patient.organs if organ.label != "body"]
+    lumens = lumens or ([_together(inner)] if inner else [])
     rights = [np.cross(-np.array(towards_viewer), (0.0, 0.0, 1.0)) for _, towards_viewer, _ in _VIEWS]
     widths = [max([float(np.ptp(mesh.vertices @ right)) for mesh in lumens], default=0.1) + 0.03 for right in rights]
     panels = canvas.subplots(1, len(_VIEWS), sharey=True, width_ratios=widths)
@@ -196,6 +199,13 @@ def image_bytes(image: UInt8[np.ndarray, "h w 3"] | UInt8[np.ndarray, "h w"], ki
     done, data = cv2.imencode(f".{kind}", np.ascontiguousarray(image[..., ::-1]) if image.ndim == 3 else image, options)
     assert done
     return bytes(data.tobytes())
+
+
+def _together(meshes: Sequence[Mesh]) -> Mesh:
+    """Put meshes into one."""
+    first = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes[:-1])])
+    triangles = [mesh.triangles + n for mesh, n in zip(meshes, first, strict=True)]
+    return Mesh(np.concatenate([mesh.vertices for mesh in meshes]), np.concatenate(triangles).astype(np.int32))
 
 
 def _mark(axes: Any, patient: Patient, right: NDArray[np.float64], *, named: bool) -> None:

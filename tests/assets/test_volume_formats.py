@@ -17,6 +17,7 @@ from tests.assets.volume_files import (
     metaimage_header,
     nrrd_bytes,
     segment,
+    write_enhanced,
     write_mha,
     write_nifti,
     write_seg,
@@ -203,6 +204,25 @@ def test_a_dicom_segmentation_with_overlap_and_missing_slices(tmp_path, kind, sy
     where = np.argwhere(volume.mask("liver")) @ volume.T_world_index[:3, :3].T + volume.T_world_index[:3, 3]
     truth = np.argwhere(data == 5) * [-2.0, -2.0, 3.0] * 1e-3
     np.testing.assert_allclose(where.mean(axis=0), truth.mean(axis=0), atol=1e-7)
+
+
+def test_a_label_map_in_dicom(tmp_path):
+    data = organ_pair()
+    masks = {"Liver": data == 5, "Spleen": data == 1}
+    volume = read_label_volume(write_seg(tmp_path / "s.dcm", masks, np.diag([-2.0, -2.0, 3.0, 1.0]), kind="LABELMAP"))
+    np.testing.assert_array_equal(volume.mask("liver"), (data == 5)[::-1, ::-1])
+    np.testing.assert_array_equal(volume.mask("spleen"), (data == 1)[::-1, ::-1])
+
+
+def test_a_ct_of_many_frames_in_one_file(tmp_path):
+    hounsfield = np.random.default_rng(4).integers(-1000, 1500, (9, 8, 5)).astype(np.int16)
+    affine = oblique()
+    affine[:3, 1:3] *= -1
+    volume = read_volume(write_enhanced(tmp_path / "ct.dcm", hounsfield, affine))
+    # Slices are sorted along the normal, whatever the order of the frames.
+    np.testing.assert_array_equal(volume.layers[0], hounsfield)
+    np.testing.assert_allclose(volume.T_world_index[:3], affine[:3] * 1e-3, atol=1e-8)
+    assert volume.content == "ct"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
@@ -176,7 +175,17 @@ def write_seg(
             pictures.append(mask[:, :, index].T.astype(np.uint8))
     stack = np.stack(pictures)
     dataset.NumberOfFrames = len(stack)
-    if kind == "FRACTIONAL":
+    if kind == "LABELMAP":  # one frame a slice, whose pixels are segment numbers
+        numbers = sum(mask.astype(np.uint16) * n for n, mask in enumerate(masks.values(), start=1))
+        dataset.PerFrameFunctionalGroupsSequence = []
+        for index in range(numbers.shape[2]):
+            frame, place = Dataset(), Dataset()
+            place.ImagePositionPatient = [round(float(x), 9) for x in origin + directions[:, 2] * spacing[2] * index]
+            frame.PlanePositionSequence = [place]
+            dataset.PerFrameFunctionalGroupsSequence.append(frame)
+        dataset.NumberOfFrames = numbers.shape[2]
+        with_pixels(dataset, numbers.transpose(2, 1, 0), 16)
+    elif kind == "FRACTIONAL":
         dataset.SegmentationFractionalType, dataset.MaximumFractionalValue = "PROBABILITY", 200
         with_pixels(dataset, stack * np.uint8(150), 8)
     else:
@@ -187,5 +196,23 @@ def write_seg(
     return path
 
 
-def reread(path: Path) -> pydicom.Dataset:
-    return pydicom.dcmread(path)
+def write_enhanced(path: Path, hounsfield: np.ndarray, affine: np.ndarray) -> Path:
+    """A CT of many frames in one file, the frames in the order of the slices backwards."""
+    directions, origin, spacing = geometry(affine)
+    dataset = dicom_file("1.2.840.10008.5.1.4.1.1.2.1")
+    dataset.Modality, dataset.SeriesInstanceUID, dataset.NumberOfFrames = "CT", "1.2.3.6", hounsfield.shape[2]
+    shared, measures, plane, value = Dataset(), Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing = [float(spacing[1]), float(spacing[0])]
+    plane.ImageOrientationPatient = [round(float(x), 12) for x in [*directions[:, 0], *directions[:, 1]]]
+    value.RescaleSlope, value.RescaleIntercept = 1, -1024
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [plane]
+    shared.PixelValueTransformationSequence = [value]
+    dataset.SharedFunctionalGroupsSequence, dataset.PerFrameFunctionalGroupsSequence = [shared], []
+    for index in reversed(range(hounsfield.shape[2])):
+        frame, place = Dataset(), Dataset()
+        place.ImagePositionPatient = [round(float(x), 9) for x in origin + directions[:, 2] * spacing[2] * index]
+        frame.PlanePositionSequence = [place]
+        dataset.PerFrameFunctionalGroupsSequence.append(frame)
+    with_pixels(dataset, (hounsfield[:, :, ::-1].transpose(2, 1, 0) + 1024).astype(np.uint16), 16)
+    dataset.save_as(path, enforce_file_format=True)
+    return path

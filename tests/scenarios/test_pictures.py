@@ -117,3 +117,13 @@ def test_png_is_exact_and_in_order() -> None:
 def test_drivers_of_users_have_a_colour_too() -> None:
     assert driver_colour("mine.py:model") == driver_colour("model")
     assert driver_colour("mine.py:Robot").startswith("#")
+
+
+def test_a_patient_without_a_lumen_shows_its_organs() -> None:
+    solid = [Organ(name, name, "solid", "liver", box((0.06, 0.03, 0.1), centre)) for name, centre in
+             (("liver", (0.1, 0, 0)), ("spleen", (-0.1, 0, 0)))]  # fmt: skip
+    with_organs = cv2.imdecode(
+        np.frombuffer(path_map(Patient("p", "test", "none", tuple(solid))), np.uint8), cv2.IMREAD_GRAYSCALE
+    )
+    empty = cv2.imdecode(np.frombuffer(path_map(Patient("p", "test", "none", ())), np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert (with_organs < 250).mean() > (empty < 250).mean() + 0.02
