@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from assets.errors import InputError
-from assets.mesh_files.raw import MAX_ITEMS, RawMesh, indices, items, raw_mesh, read_bytes, strips
+from assets.mesh_files.raw import MAX_ITEMS, RawMesh, floats, indices, items, raw_mesh, read_bytes, strips
 
 AXES = "LSA"
 _MAX_JSON = 1 << 26
@@ -224,7 +224,7 @@ class _Scene:
             raise InputError(f"expected a stride from {width * dtype.itemsize} to 252, found {stride} in {self.where}")
         if first + (count - 1) * stride + width * dtype.itemsize > len(own):
             raise InputError(f"expected {count} items of {stride} bytes, found {len(own)} bytes in {self.where}")
-        values = np.ndarray((count, width), dtype, own, first, (stride, dtype.itemsize)).astype(np.float64)
+        values = floats(np.ndarray((count, width), dtype, own, first, (stride, dtype.itemsize)))
         if row.get("normalized") and dtype.kind in "iu":
             values = np.maximum(values / np.iinfo(dtype).max, -1.0)
         return values

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assets.errors import InputError
-from assets.mesh_files.raw import MAX_ITEMS, RawMesh, indices, items, no_cells, numbers, raw_mesh
+from assets.mesh_files.raw import MAX_ITEMS, RawMesh, floats, indices, items, no_cells, numbers, raw_mesh
 
 _NODES = {1: 2, 2: 3, 3: 4, 4: 4, 5: 8, 6: 6, 7: 5, 8: 3, 9: 6, 10: 9, 11: 10, 15: 1, 16: 8}
 """Nodes of an element by its type."""
@@ -108,8 +108,8 @@ def _nodes_2(section: bytes, order: str, where: str) -> tuple[NDArray[np.int64],
     count = stream.count_line("nodes")
     if order:
         rows = stream.take(f"i4,{order}3f8", count, "nodes")
-        return rows["f0"].astype(np.int64), rows["f1"].astype(np.float64)  # type: ignore[call-overload]
-    table = stream.take("f8", 4 * count, "numbers of nodes").reshape(-1, 4).astype(np.float64)
+        return rows["f0"].astype(np.int64), floats(rows["f1"])  # type: ignore[call-overload]
+    table = floats(stream.take("f8", 4 * count, "numbers of nodes").reshape(-1, 4))
     return indices(table[:, 0], "node tags", where), table[:, 1:]
 
 
@@ -151,7 +151,7 @@ def _nodes_4(section: bytes, order: str, where: str) -> tuple[NDArray[np.int64],
             raise InputError(f"expected a block of 0 to {left} nodes, found {count} in {where}")
         width = 3 + (dimension if parametric else 0)
         tags.append(indices(stream.take("u8", count, "node tags"), "node tags", where))
-        points.append(stream.take("f8", width * count, "coordinates").astype(np.float64).reshape(-1, width)[:, :3])
+        points.append(floats(stream.take("f8", width * count, "coordinates")).reshape(-1, width)[:, :3])
         left -= count
     if left:
         raise InputError(f"expected {total} nodes, found {total - left} in {where}")

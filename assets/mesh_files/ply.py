@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assets.errors import InputError
-from assets.mesh_files.raw import RawMesh, fans, indices, items, numbers, raw_mesh, stated_axes, whole
+from assets.mesh_files.raw import RawMesh, fans, floats, indices, items, numbers, raw_mesh, stated_axes, whole
 from assets.mesh_io import CORNER_LISTS, HEADER_LIMIT, SCALARS
 
 _ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">", "ascii": ""}
@@ -44,7 +44,7 @@ def parse_ply(data: bytes, where: str) -> tuple[RawMesh, ...]:
         if element.name == "vertex":
             if not all(axis in table and len(table[axis][1]) == element.count for axis in "xyz"):
                 raise InputError(f"expected vertices with x, y and z, found {', '.join(table)[:80]} in {where}")
-            vertices = np.stack([table[axis][1].astype(np.float64) for axis in "xyz"], axis=1)
+            vertices = np.stack([floats(table[axis][1]) for axis in "xyz"], axis=1)
             notes += ["texture coordinates are ignored"] if {"s", "t"} <= set(table) or "u" in table else []
         elif element.name == "face":
             name = next((name for name in CORNER_LISTS if name in table), None)

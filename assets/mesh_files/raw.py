@@ -158,6 +158,12 @@ def numbers(text: bytes, what: str, where: str) -> NDArray[np.float64]:
     return found
 
 
+def floats(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Return numbers of any type as float64; a signalling NaN becomes a quiet one without a warning."""
+    with np.errstate(invalid="ignore"):
+        return values.astype(np.float64)
+
+
 def indices(values: NDArray[np.generic], what: str, where: str) -> NDArray[np.int64]:
     """Return whole numbers as int64.
 
@@ -168,10 +174,11 @@ def indices(values: NDArray[np.generic], what: str, where: str) -> NDArray[np.in
         if values.dtype.kind == "u" and values.dtype.itemsize == 8 and len(values) and int(values.max()) >> 62:
             raise InputError(f"expected whole numbers as {what}, found {int(values.max())} in {where}")
         return values.astype(np.int64)
-    good = (np.abs(values) < 2.0**53) & (np.floor(values) == values)
+    numbers_of = floats(values)
+    good = (np.abs(numbers_of) < 2.0**53) & (np.floor(numbers_of) == numbers_of)
     if not good.all():
-        raise InputError(f"expected whole numbers as {what}, found {values[int(np.argmin(good))]!s} in {where}")
-    return values.astype(np.int64)
+        raise InputError(f"expected whole numbers as {what}, found {numbers_of[int(np.argmin(good))]!s} in {where}")
+    return numbers_of.astype(np.int64)
 
 
 def fans(corners: NDArray[np.int64], sizes: NDArray[np.int64], where: str) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assets.errors import InputError
-from assets.mesh_files.raw import MAX_ITEMS, RawMesh, indices, items, numbers, raw_mesh, stated_axes
+from assets.mesh_files.raw import MAX_ITEMS, RawMesh, floats, indices, items, numbers, raw_mesh, stated_axes
 
 _FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("colour", "<u2")])
 _SOLID = re.compile(rb"^[ \t]*solid\b([^\r\n]*)", re.MULTILINE)
@@ -38,7 +38,7 @@ def _binary(data: bytes, count: int, where: str) -> RawMesh:
     if count > MAX_ITEMS:
         raise InputError(f"expected at most {MAX_ITEMS} triangles, found {count} in {where}")
     facets = items(data, _FACET, count, 84, "triangles", where)
-    return _soup(facets["corners"].reshape(-1, 3).astype(np.float64), where, "", data[:80])
+    return _soup(floats(facets["corners"].reshape(-1, 3)), where, "", data[:80])
 
 
 def _ascii(data: bytes, where: str) -> tuple[RawMesh, ...]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assets.errors import InputError
-from assets.mesh_files.raw import RawMesh, indices, items, raw_mesh, stated_axes, whole
+from assets.mesh_files.raw import RawMesh, floats, indices, items, raw_mesh, stated_axes, whole
 from assets.mesh_files.vtk_cells import sort_cells
 
 _TYPES = {
@@ -118,7 +118,7 @@ class _Reader:
             match [words[0].upper(), *words[1:]]:
                 case ["POINTS", count, kind]:
                     total = whole(count, "points", self.where)
-                    points = self.array(kind, 3 * total, "coordinates").astype(np.float64).reshape(-1, 3)
+                    points = floats(self.array(kind, 3 * total, "coordinates")).reshape(-1, 3)
                 case ["CELLS" | "POLYGONS" | "TRIANGLE_STRIPS" | "VERTICES" | "LINES" as key, first, second]:
                     cells.append((_POLY_CELLS.get(key, 0), *self.cells(first, second)))
                 case ["CELL_TYPES", count]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assets.errors import InputError
-from assets.mesh_files.raw import RawMesh, indices, raw_mesh, whole
+from assets.mesh_files.raw import RawMesh, floats, indices, raw_mesh, whole
 from assets.mesh_files.vtk_arrays import ArrayReader
 from assets.mesh_files.vtk_cells import sort_cells
 
@@ -90,7 +90,7 @@ def _points(piece: Element, reader: ArrayReader, where: str) -> NDArray[np.float
         return np.zeros((0, 3))
     if array is None:
         raise InputError(f"expected Points, found none in {where}")
-    return reader.read(array, "points", 3 * count).astype(np.float64).reshape(-1, 3)
+    return floats(reader.read(array, "points", 3 * count)).reshape(-1, 3)
 
 
 _Cells = tuple[NDArray[np.int64], NDArray[np.int64], tuple[str, ...]]

@@ -436,7 +436,13 @@ def test_entities_are_refused(tmp_path):
         read(tmp_path, "a.vtp", b" " * 10_000 + laughs.encode())
 
 
+SIGNALLING = b"\x01\x00\xa0\x7f"
+"""A float whose conversion makes the processor complain."""
+
 REFUSED = {
+    "signalling.stl": (stl_binary()[:96] + SIGNALLING + stl_binary()[100:], "NaN"),
+    "signalling.ply": (ply().replace(POINTS[1].astype("<f4").tobytes(), SIGNALLING * 3), "coordinates"),
+    "signalling.glb": (glb().replace(POINTS[1].astype("<f4").tobytes(), SIGNALLING * 3), "coordinates"),
     "nan.stl": (stl_binary(POINTS * [1, np.nan, 1]), "NaN"),
     "inf.ply": (ply(POINTS + np.array([0, 0, np.inf])), "coordinates"),
     "nan.obj": (obj(POINTS * [1, 1, np.nan]), "coordinates"),
