@@ -9,7 +9,7 @@ Array = NDArray[np.float64]
 
 WALLS = 0.0018
 """Least distance between the lumens of two bronchi [m]: two walls of about 0.9 mm, chosen."""
-FORK = (1.8, 1.25)
+FORK = (1.8, 1.15)
 """Along the airway, this many times the sum of both radii from where their ways part, they must have parted: sisters,
 and others. Sisters part slowly without harm, but a sister's daughter would close a ring."""
 SAMPLE = 0.001

@@ -52,7 +52,7 @@ def draw_relief(rng: np.random.Generator, tube: Tube, measures: Measures) -> Rel
     strength = 0.00022 if tube.membrane else 0.0006
     if tube.name == TRACHEA:
         strength = 0.00030
-    slow = np.interp(arc, np.linspace(0.0, arc[-1], 8), np.cumsum(rng.normal(0.0, 0.5, 8)))
+    slow = np.interp(arc, np.linspace(0.0, arc[-1], 8), np.cumsum(rng.normal(0.0, 0.9, 8)))
     return Relief(
         rings=rings,
         tilt=strength * rng.standard_normal(4),
@@ -88,6 +88,9 @@ def inward(relief: Relief, tube: Tube, arc: Single, back: Single, side: Single) 
         return np.asarray(np.float32(tube.cartilage) * (0.55 + 0.45 * (way[0] * cosine + way[1] * sine)) * ring)
     horseshoe = np.clip((0.80 - cosine) / 0.35, 0, 1)
     horseshoe = horseshoe * horseshoe * (3 - 2 * horseshoe)
-    fold = np.cos(side * np.float32(2 * np.pi / FOLD_PITCH) + relief.phase.astype(np.float32)[index])
+    phase = relief.phase.astype(np.float32)[index]
+    across = side * np.float32(2 * np.pi / FOLD_PITCH)
+    # Two waves of unlike pitch: folds wander, fork and fade.
+    fold = 0.65 * np.cos(across + phase) + 0.45 * np.cos(0.62 * across - 1.7 * phase)
     folds = np.float32(tube.membrane * FOLD) * (1 - horseshoe) * fold
     return np.asarray(np.float32(tube.cartilage) * horseshoe * ring + folds)
