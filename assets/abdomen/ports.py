@@ -17,7 +17,7 @@ from assets.patient import Centreline, Orifice
 # 5 mm far lateral, nearly at the umbilicus' level (Zollinger's Atlas of Surgical Operations, laparoscopic
 # cholecystectomy). The fifth, on the left, is for a liver retractor. x and z in the template [m], outer radius [m].
 SITES: dict[str, tuple[float, float, float]] = {
-    "port_umbilical": (0.010, UMBILICUS - 0.010, 0.0055),
+    "port_umbilical": (0.006, UMBILICUS - 0.010, 0.0055),
     "port_epigastric": (0.014, XIPHOID - 0.050, 0.0055),
     "port_midclavicular": (0.066, 0.028, 0.0030),
     "port_axillary": (0.104, -0.012, 0.0030),
@@ -38,7 +38,7 @@ def draw_ports(rng: np.random.Generator, body: Body, wall: Mesh) -> tuple[Orific
     front = np.flatnonzero(vertices[:, 1] > 0.2 * COSTAL)
     ports = []
     for name, (x, z, radius) in SITES.items():
-        spread = 0.003 if name == "port_umbilical" else 0.007
+        spread = 0.002 if name == "port_umbilical" else 0.007
         x, z = np.array([x, z]) * body.scale[[0, 2]] + np.clip(rng.normal(0.0, spread, 2), -2 * spread, 2 * spread)
         at = front[int(np.argmin(np.hypot(vertices[front, 0] - x, vertices[front, 2] - z)))]
         ports.append(Orifice(name, "abdominal_wall", vertices[at].copy(), -normals[at], radius))
@@ -51,15 +51,10 @@ def laparoscope(ports: tuple[Orifice, ...], marks: Mapping[str, Array], surfaces
     target = marks["gallbladder_infundibulum"]
     tree = cKDTree(np.concatenate([mesh.vertices for name, mesh in surfaces.items() if name != "abdominal_wall"]))
     wall = cKDTree(surfaces["abdominal_wall"].vertices)
-    # first away from the wall, then bending towards the target
-    length = float(np.linalg.norm(target - start))
-    inner = start + 0.30 * length * ports[0].normal + 0.25 * (target - start)
-    end = start + max(1.0 - VIEW / length, 0.4) * (target - start) + np.array([0.0, 0.022, 0.0])
-    t = np.linspace(0.0, 1.0, 200)[:, None]
-    line = (1 - t) ** 2 * start + 2 * t * (1 - t) * inner + t**2 * end
-    arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
-    at = np.linspace(0.0, arc[-1], round(arc[-1] / STEP) + 1)
-    points = np.stack([np.interp(at, arc, column) for column in line.T], axis=1)
+    whole = float(np.linalg.norm(target - start))
+    length = max(whole - VIEW, 0.4 * whole)
+    arc = np.linspace(0.0, length, round(length / STEP) + 1)
+    points = start + arc[:, None] * ((target - start) / whole)
     free = tree.query(points)[0]
     close = np.flatnonzero(free[10:] < KEEP)
     points = points[: max(20, 10 + int(close[0]) if len(close) else len(points))]
