@@ -29,6 +29,7 @@ _SIZE = (0.16, 0.10, 0.10)  # of the block [m]: about that of the right lobe of 
 _CELLS = {"soft2k": (9, 6, 6), "soft10k": (16, 10, 10)}  # 1,944 and 9,600 tetrahedra
 _RADIUS = 0.02  # of the sphere [m]
 _BULLET_STEP = 0.001  # [s]; the explicit steps of PyBullet's soft body blow up at longer ones
+_SETTLING = 150  # frames, after which implicit Euler has damped the block's slowest swing to 1e-3
 _OPTIONS = SoftOptions(tolerance=3e-3)
 _TISSUE = Mechanical(density=1060.0, youngs_modulus=5000.0, poisson_ratio=0.45, friction=0.1)
 
@@ -108,7 +109,7 @@ def bench_soft(*, frames: int = 20) -> list[Figure]:
                 subset,
                 error_against_linear_elements(mesh),
                 "1",
-                how="greatest error of a node over greatest displacement, against SciPy on the same mesh, small load",
+                how="greatest error of a node over greatest displacement, settled, against SciPy on the same mesh",
             )
         )
         if name == "soft10k":
@@ -168,12 +169,16 @@ def bullet_frames(mesh: TetMesh, frames: int) -> list[float]:
 
 
 def error_against_linear_elements(mesh: TetMesh) -> float:
-    """Return the greatest error of a node over the greatest displacement under a small weight, bottom held."""
+    """Return the greatest error of a node over the greatest displacement under a small weight, bottom held.
+
+    The body comes to rest in frames as those that are timed.
+    """
     weight = 1e-3 * 9.81
     body = SoftBody(mesh, _OPTIONS, gravity=(0.0, -weight, 0.0))
     bottom = mesh.nodes[:, 1] < 1e-9
     body.fix(bottom)
-    body.equilibrate()
+    for _ in range(_SETTLING):
+        body.step(FRAME)
     mu, lam = (float(value[0]) for value in mesh.lame)
     load = np.zeros_like(mesh.nodes)
     load[:, 1] = -weight * mesh.masses

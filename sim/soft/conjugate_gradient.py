@@ -20,7 +20,10 @@ from sim.soft.precision import HOST, Mat33, Real, Vec3
 
 @wp.struct
 class System:
-    """The matrix in compressed rows, as in `sim.soft.pattern`; `free` is 0 for components of nodes that do not move."""
+    """The matrix in compressed rows, as in `sim.soft.pattern`, and B once more by columns.
+
+    `free` is 0 for components of nodes that do not move.
+    """
 
     start: wp.array[wp.int32]
     column: wp.array[wp.int32]
@@ -32,6 +35,7 @@ class System:
     bt_start: wp.array[wp.int32]
     bt_entry: wp.array[wp.int32]
     bt_row: wp.array[wp.int32]
+    bt: wp.array[Vec3]
     free: wp.array[Vec3]
     inverse: wp.array[Mat33]
 
@@ -64,17 +68,18 @@ def stiffness_row(system: System, vector: wp.array[Vec3], dilatation: wp.array[R
     for k in range(system.start[i], system.start[i + 1]):
         total += system.blocks[k] * vector[system.column[k]]
     for k in range(system.bt_start[i], system.bt_start[i + 1]):
-        total += dilatation[system.bt_row[k]] * system.b[system.bt_entry[k]]
+        total += dilatation[system.bt_row[k]] * system.bt[k]
     return wp.cw_mul(system.free[i], total)
 
 
 @wp.kernel(enable_backward=False)
-def invert_diagonal(system: System) -> None:
-    """Write the inverse of each node's own block of K + B^T B."""
+def prepare(system: System) -> None:
+    """Write the inverse of each node's own block of K + B^T B, and B by columns."""
     i = wp.tid()
     own = system.blocks[system.diagonal[i]]
     for k in range(system.bt_start[i], system.bt_start[i + 1]):
         b = system.b[system.bt_entry[k]]
+        system.bt[k] = b
         own += wp.outer(b, b)
     system.inverse[i] = wp.inverse(own)
 
@@ -243,6 +248,7 @@ class ConjugateGradient:
             setattr(self.system, name, wp.array(getattr(pattern, name), dtype=wp.int32, device=device))
         self.system.blocks = wp.zeros(len(pattern.column), dtype=Mat33, device=device)
         self.system.b = wp.zeros(len(pattern.b_column), dtype=Vec3, device=device)
+        self.system.bt = wp.zeros(len(pattern.b_column), dtype=Vec3, device=device)
         self.system.free = wp.zeros(nodes, dtype=Vec3, device=device)
         self.system.inverse = wp.zeros(nodes, dtype=Mat33, device=device)
         self.work = Work()
@@ -255,7 +261,7 @@ class ConjugateGradient:
         self._result = wp.zeros(4, dtype=Real, device=device)
         self._sums = wp.zeros((1 if serial else most + 1, 3), dtype=Real, device=device)
         self._nodes, self._domains = nodes, domains
-        self._invert = wp.launch(invert_diagonal, nodes, inputs=[self.system], device=device, record_cmd=True)
+        self._prepare = wp.launch(prepare, nodes, inputs=[self.system], device=device, record_cmd=True)
         self._whole = wp.launch(
             solve_serially,
             1,
@@ -272,7 +278,7 @@ class ConjugateGradient:
     def solve(self, enough: float) -> Solved:
         """Solve until the norm of the residual is at most `enough` [N]; the solution is `work.solution`."""
         self._limits.assign(np.array([enough, self._most], dtype=HOST))
-        self._invert.launch()
+        self._prepare.launch()
         if self._serial:
             self._whole.launch()
             iterations, first, last, bent = self._result.numpy()

@@ -11,7 +11,7 @@ from assets.errors import InputError
 from sim.soft import contact, corotational, neo_hookean, node_forces
 from sim.soft import element as element_kernels
 from sim.soft.conjugate_gradient import ConjugateGradient, Solved
-from sim.soft.node_forces import ENERGY, LONGEST, RESIDUAL, SCALE, SLOPE
+from sim.soft.node_forces import ENERGY, LONGEST, RATE, RESIDUAL, SCALE, SLOPE
 from sim.soft.pattern import Integration, build_pattern
 from sim.soft.precision import HOST, Mat33, Real, Vec3
 from sim.soft.shared_array import SharedArray
@@ -21,7 +21,7 @@ from sim.wall_kernels import quiet
 _HALVINGS = 12
 _QUICK = 3  # Newton iterations of a step before the exact stiffness pays
 _SLOW = 0.8  # a step that leaves more than this share of the residual was slow
-_FORCING = 3e-3  # a Newton step need not be solved better than this share of the residual before it
+_FORCING = 3e-2  # in motion a Newton step need not be solved better than this share of the residual before it
 _FLOOR = 1e-9  # forces below this share of shear modulus times face are rounding
 
 
@@ -279,6 +279,8 @@ class Newton:
         radius = self.tools["radius"].host
         # In an iteration no node moves so far that it could pass to the other side of a tool.
         stride = float(radius[radius > 0].min()) / 2 if touching else np.inf
+        # Without inertia, what is left by many loose solves would lie in the softest motions, and move the tissue far.
+        forcing = _FORCING if self.step.host[RATE] > 0 else 0.0
         sums = self._evaluate(touching)
         total, iterations, slow = 0, 0, False
         while True:
@@ -289,7 +291,7 @@ class Newton:
             residual = norm / max(scale, self._floor / options.tolerance)
             if norm <= enough or iterations == options.newton_iterations:
                 return Minimised(iterations, total, residual, options.tolerance, norm <= enough, True)
-            wanted = max(0.5 * enough, _FORCING * norm)
+            wanted = max(0.5 * enough, forcing * norm)
             quick = iterations < _QUICK
             # A step begins with tools that overlap the tissue; how the push turns tells nothing yet.
             solved = self._search(touching, wanted, quick=quick, projected=iterations == 0)

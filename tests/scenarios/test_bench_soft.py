@@ -26,8 +26,8 @@ def test_both_are_pressed_by_the_same_sphere(coarse):
     assert pytest.approx(1 / 60) == FRAME
 
 
-def test_the_error_at_the_default_tolerance_is_small(coarse):
-    assert error_against_linear_elements(coarse) < 5e-3
+def test_the_error_after_settling_is_small(coarse):
+    assert error_against_linear_elements(coarse) < 2e-2
 
 
 @pytest.mark.parametrize("volumetric", ["element", "nodal", "quadratic"])
