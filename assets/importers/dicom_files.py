@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assets.errors import InputError
+from assets.importers.dicom_decoder import PLUGINS, FrameDecoder
 from assets.importers.raw_bytes import one_line, read_head
 from assets.importers.volume import Volume
 
@@ -255,8 +256,14 @@ def _codestream_size(frame: bytes) -> tuple[int, int] | None:
     return None
 
 
-def frames(dataset: Any, count: int, path: Path) -> Iterator[NDArray[Any]]:
+def frames(dataset: Any, count: int, path: Path, decoder: FrameDecoder) -> Iterator[NDArray[Any]]:
     """Decode one frame after the other, shape (rows, columns) each.
+
+    Args:
+        dataset: With its pixels.
+        count: Frames that it holds.
+        path: Its file.
+        decoder: Takes what is compressed as JPEG of any kind.
 
     Raises:
         InputError: The pixels are damaged, of several channels, or compressed in a way that no decoder takes.
@@ -284,7 +291,11 @@ def frames(dataset: Any, count: int, path: Path) -> Iterator[NDArray[Any]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = 0
-            for found, frame in enumerate(dicom.pixels.iter_pixels(dataset, raw=True), start=1):
+            if str(syntax) in PLUGINS:
+                decoded = decoder.decode(path, str(syntax), (rows, columns))
+            else:
+                decoded = dicom.pixels.iter_pixels(dataset, raw=True)
+            for found, frame in enumerate(decoded, start=1):
                 if frame.shape != (rows, columns) or found > count:
                     raise InputError(f"expected {count} frames of {rows} x {columns}, found {frame.shape} in {path}")
                 yield frame

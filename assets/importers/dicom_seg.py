@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assets.errors import InputError
+from assets.importers.dicom_decoder import FrameDecoder
 from assets.importers.dicom_files import frames, number, plane, read_dataset, text, vector
 from assets.importers.dicom_series import functional_groups, macro
 from assets.importers.raw_bytes import sha256_of
@@ -37,15 +38,18 @@ def read_segmentation(path: Path) -> Volume:
     shape = check_shape((columns, rows, depth), 1, path)
     if kind == "LABELMAP":
         voxels = np.zeros(shape, np.uint16)
-        for index, frame in enumerate(frames(dataset, count, path)):
-            if frame.max(initial=0) > np.iinfo(np.uint16).max:
-                raise InputError(f"expected segment numbers up to 65535, found {frame.max()} in {path}")
-            voxels[:, :, slices[index]] = frame.T
+        with FrameDecoder() as decoder:
+            for index, frame in enumerate(frames(dataset, count, path, decoder)):
+                if frame.max(initial=0) > np.iinfo(np.uint16).max:
+                    raise InputError(f"expected segment numbers up to 65535, found {frame.max()} in {path}")
+                voxels[:, :, slices[index]] = frame.T
         layers, segments = [voxels], [Segment(name, 0, value) for value, name in labels.items() if value > 0]
     else:
         least = 1.0 if kind == "BINARY" else number(dataset, "MaximumFractionalValue", path) / 2
         owners = [_owner(groups, index, labels, path) for index in range(count)]
-        layers, segments = _stacked(frames(dataset, count, path), owners, slices, labels, least, shape, path)
+        with FrameDecoder() as decoder:
+            pictures = frames(dataset, count, path, decoder)
+            layers, segments = _stacked(pictures, owners, slices, labels, least, shape, path)
     notes = ("Fractional segments count from half of their largest value on.",) if kind == "FRACTIONAL" else ()
     return Volume(
         tuple(layers), T_world_index, "DICOM-SEG", sha256_of([path]), tuple(segments), content="labels", notes=notes

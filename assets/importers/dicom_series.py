@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assets.errors import InputError
+from assets.importers.dicom_decoder import FrameDecoder
 from assets.importers.dicom_files import frames, number, plane, read_dataset, text, vector
 from assets.importers.raw_bytes import sha256_of
 from assets.importers.volume import Volume, check_affine, check_shape, ras_from_lps
@@ -52,10 +53,11 @@ def read_series(files: list[tuple[Path, Any]], where: Path) -> Volume:
     check_affine(T_world_index, where)
     scales = [_scale(files[index][1], files[index][0]) for index in order]
     voxels = np.empty(shape, _kind(scales))
-    for place, index in enumerate(order):
-        dataset = read_dataset(files[index][0], pixels=True)
-        (frame,) = frames(dataset, 1, files[index][0])
-        voxels[:, :, place] = _hounsfield(frame, scales[place], voxels.dtype).T
+    with FrameDecoder() as decoder:
+        for place, index in enumerate(order):
+            dataset = read_dataset(files[index][0], pixels=True)
+            (frame,) = frames(dataset, 1, files[index][0], decoder)
+            voxels[:, :, place] = _hounsfield(frame, scales[place], voxels.dtype).T
     return Volume((voxels,), T_world_index, "DICOM series", sha256_of(files[index][0] for index in order), content="ct")
 
 
@@ -88,8 +90,9 @@ def read_enhanced(path: Path) -> Volume:
     check_affine(T_world_index, path)
     voxels = np.empty(shape, _kind(scales))
     place = np.argsort(order, kind="stable")
-    for index, frame in enumerate(frames(dataset, count, path)):
-        voxels[:, :, place[index]] = _hounsfield(frame, scales[index], voxels.dtype).T
+    with FrameDecoder() as decoder:
+        for index, frame in enumerate(frames(dataset, count, path, decoder)):
+            voxels[:, :, place[index]] = _hounsfield(frame, scales[index], voxels.dtype).T
     return Volume((voxels,), T_world_index, "DICOM multi-frame", sha256_of([path]), content="ct")
 
 

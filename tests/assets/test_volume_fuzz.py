@@ -284,6 +284,26 @@ def test_a_compressed_frame_that_claims_another_size_is_refused(tmp_path):
     refused(folder, "found one of 60000 x 60000")
 
 
+def test_a_decoder_that_crashes_does_so_alone(tmp_path):
+    # Random bytes in a frame's header abort some decoders' processes; here each is one line, or reads as noise.
+    large = np.kron(DATA[:, :, :2], np.ones((6, 6, 1), np.int16))
+    folder = write_series(tmp_path / "ct", large.astype(np.int16), AFFINE, syntax="1.2.840.10008.1.2.4.90")
+    file = folder / "0000.dcm"
+    good, rng = file.read_bytes(), np.random.default_rng(0)
+    at = good.index(b"\xff\x4f\xff\x51")
+    refusals = 0
+    for _ in range(8):
+        content = bytearray(good)
+        for place in rng.integers(at + 40, at + 120, 5):
+            content[place] = rng.integers(0, 256)
+        file.write_bytes(content)
+        try:
+            read_volume(folder)
+        except InputError as error:
+            refusals += "\n" not in str(error)
+    assert refusals >= 4
+
+
 @pytest.mark.parametrize(
     ("values", "match"),
     [
