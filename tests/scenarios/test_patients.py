@@ -70,7 +70,7 @@ def test_a_changed_file_is_a_fault_and_no_folder_is_bad_input(tmp_path: Path) ->
 
 
 def test_a_synthetic_patient_comes_with_its_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patients, "synthetic_colon", lambda seed: replace(a_patient(), source=f"of seed {seed}"))
+    monkeypatch.setitem(patients.ANATOMIES, "colon", lambda seed: replace(a_patient(), source=f"of seed {seed}"))
     synth(SynthOptions(tmp_path / "p", seed=2))
     assert load_patient(tmp_path / "p").source == "of seed 2"
     assert (tmp_path / "p" / "overview.png").read_bytes().startswith(b"\x89PNG")
@@ -81,3 +81,12 @@ def test_other_folders_are_left_alone(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found something else"):
         synth(SynthOptions(tmp_path))
     assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_only_an_abdomen_has_a_tumour(tmp_path, monkeypatch):
+    grown = replace(a_patient(), source="with a tumour")
+    monkeypatch.setattr(patients, "synthetic_abdomen", lambda seed, tumour: grown if tumour else a_patient())
+    synth(SynthOptions(tmp_path / "p", anatomy="abdomen", tumour=True))
+    assert load_patient(tmp_path / "p").source == "with a tumour"
+    with pytest.raises(InputError, match="expected the anatomy abdomen for a tumour of the liver, found colon"):
+        SynthOptions(tmp_path / "q", tumour=True)
