@@ -197,7 +197,7 @@ def patient_of(seed: int, anatomy: Anatomy, surfaces: Mapping[str, Mesh]) -> Pat
             "small_bowel_length": anatomy.bowel_length,
         },
     )
-    return _with_segments(patient, anatomy.liver)
+    return _with_segments(patient, anatomy)
 
 
 def _organ(solid: Solid, mesh: Mesh, volume: float) -> Organ:
@@ -206,11 +206,11 @@ def _organ(solid: Solid, mesh: Mesh, volume: float) -> Organ:
     return Organ(solid.name, solid.label, kind, solid.material, mesh, attributes)
 
 
-def _with_segments(patient: Patient, liver: Liver) -> Patient:
+def _with_segments(patient: Patient, anatomy: Anatomy) -> Patient:
     """Write into the liver how it is parted, how large the segments are, and where their middles lie."""
     segments = segments_of(patient)
-    box = Box.around(*liver.corners, spacing=2 * SPACING)
-    points: Array = box.points(liver.function(box) < 0)
+    box = Box.around(*anatomy.liver.corners, spacing=2 * SPACING)
+    points: Array = box.points(np.maximum(anatomy.liver.function(box), anatomy.cavity.function(box)) < 0)
     share = {str(n): round(x, 4) for n, x in shares(segments, points).items()}
     marks = {f"liver_segment_{n}": point for n, point in centres(segments, points).items()}
     found = {"couinaud": {"method": segments.method, "approximate": segments.approximate, "shares": share}}

@@ -276,7 +276,7 @@ def test_segments_hang_together_and_lie_in_their_places(made):
     anatomy, _, patient = made
     segments = segments_of(patient)
     box = Box.around(*anatomy.liver.corners, spacing=2 * SPACING)
-    inside = anatomy.liver.function(box) < 0
+    inside = np.maximum(anatomy.liver.function(box), anatomy.cavity.function(box)) < 0
     labels = np.zeros(box.shape, int)
     labels[inside] = segments.of(box.points(inside))
     for number in NUMBERS:

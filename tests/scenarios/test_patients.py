@@ -81,3 +81,12 @@ def test_other_folders_are_left_alone(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found something else"):
         synth(SynthOptions(tmp_path))
     assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_only_an_abdomen_has_a_tumour(tmp_path, monkeypatch):
+    grown = replace(a_patient(), source="with a tumour")
+    monkeypatch.setattr(patients, "synthetic_abdomen", lambda seed, tumour: grown if tumour else a_patient())
+    synth(SynthOptions(tmp_path / "p", anatomy="abdomen", tumour=True))
+    assert load_patient(tmp_path / "p").source == "with a tumour"
+    with pytest.raises(InputError, match="expected the anatomy abdomen for a tumour of the liver, found colon"):
+        SynthOptions(tmp_path / "q", tumour=True)
