@@ -23,7 +23,8 @@ def test_a_polyp_has_no_colour_of_its_own():
     mucosa, polyp = load_materials()["colon_mucosa"].optical, load_materials()["polyp"].optical
     assert polyp.base_colour == mucosa.base_colour
     assert polyp.vessel_colour == mucosa.vessel_colour
-    assert polyp.vessel_density == mucosa.vessel_density
+    # The vessel net breaks off at it, a sign to look for; that no hue tells it all the same, test_render_frames shows.
+    assert polyp.vessel_density < mucosa.vessel_density / 2
 
 
 def test_mucosa_is_redder_than_green_than_blue():
