@@ -8,12 +8,12 @@ BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint types imports unit clean
+.PHONY: demo test lint types imports wheel unit clean
 
 demo: $(VENV)/installed
 	$(BIN)/trocar demo
 
-test: lint types imports unit
+test: lint types imports wheel unit
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
@@ -24,6 +24,13 @@ types: $(VENV)/installed-test
 
 imports: $(VENV)/installed-test
 	$(BIN)/lint-imports
+
+# What is packaged is whole: the wheel is unpacked elsewhere, and all of it imported from another directory.
+wheel: $(VENV)/installed-test
+	rm -rf build
+	$(PIP) wheel --quiet --no-deps --wheel-dir build/wheel .
+	$(PIP) install --quiet --no-deps --target build/wheel/site build/wheel/*.whl
+	cd / && PYTHONPATH="$(CURDIR)/build/wheel/site" "$(CURDIR)/$(BIN)/python" "$(CURDIR)/tests/import_all.py" "$(CURDIR)/build/wheel/site"
 
 unit: $(VENV)/installed-test
 	$(BIN)/python -m pytest
