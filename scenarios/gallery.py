@@ -61,7 +61,8 @@ def gallery(options: GalleryOptions) -> None:
         for source in sources:
             frames = _along(source, options.size)
             degraded = degraded or frames[_COLUMNS // 2]
-            rows.append(_row([frame.rgb for frame in frames], source))
+            caption = source if source.startswith("synth:") else Path(source).name
+            rows.append(_row([frame.rgb for frame in frames], caption))
             advance()
         assert degraded is not None
         cells = [_degradation(degraded, axis, options.seed) for axis in AXES]
