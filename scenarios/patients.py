@@ -15,7 +15,6 @@ from assets.importers.detect import import_source as import_any
 from assets.importers.label_map import ImportOptions as LabelMapOptions
 from assets.importers.mesh_frame import Unit
 from assets.importers.mesh_set import MeshOptions
-from assets.importers.mesh_source import import_mesh_source, is_mesh_source
 from assets.lumen.colon import ColonOptions
 from assets.mesh_check import MeshReport
 from assets.patient import Patient
@@ -119,16 +118,14 @@ def import_source(options: ImportOptions) -> None:
     """
     _refuse_occupied(options.out)
     with progress(f"importing {options.source.name}", None) as advance:
-        if is_mesh_source(options.source):
-            patient = import_mesh_source(options.source, _mesh_options(options), report=lambda line: advance(note=line))
-        else:
-            request = Request(
-                options.scheme,
-                options.landmarks,
-                options.content,
-                LabelMapOptions(lumen=options.lumen, colon=options.colon, licence=options.licence),
-            )
-            patient = import_any(options.source, request, lambda line: advance(note=line))
+        request = Request(
+            options.scheme,
+            options.landmarks,
+            options.content,
+            LabelMapOptions(lumen=options.lumen, colon=options.colon, licence=options.licence),
+            _mesh_options(options),
+        )
+        patient = import_any(options.source, request, lambda line: advance(note=line))
     _write(patient, options.out)
     for row in patient.provenance.get("left_out", []):
         print(f"left out: {row['what']}: {row['reason']}", file=sys.stderr)

@@ -12,8 +12,11 @@ from assets.errors import InputError
 from assets.importers.bare_ct import import_ct
 from assets.importers.label_map import ImportOptions, import_labels
 from assets.importers.label_volume import label_volume
+from assets.importers.mesh_set import MeshOptions
+from assets.importers.mesh_source import import_mesh_source, is_mesh_source
 from assets.importers.volume import Content, Volume
 from assets.importers.volume_file import FORMATS, read_volume, volume_format
+from assets.mesh_files.read import ENDINGS
 from assets.patient import Patient
 
 
@@ -28,7 +31,9 @@ class Request:
     content: Literal["auto", "labels", "ct"] = "auto"
     """What the voxels of a volume are; auto: as the file or its numbers say."""
     options: ImportOptions = field(default_factory=ImportOptions)
-    """How organs are made."""
+    """How organs are made of a volume."""
+    meshes: MeshOptions = field(default_factory=MeshOptions)
+    """How mesh files are taken."""
 
 
 @dataclass(frozen=True)
@@ -99,5 +104,12 @@ def content_of(volume: Volume, request: Request) -> Content:
     return "labels" if different <= MOST_LABELS else "ct"
 
 
-KINDS = (SourceKind("; ".join(one.name for one in FORMATS), _is_volume, _import_volume),)
-"""In the order in which they are tried."""
+def _import_meshes(path: Path, request: Request, report: Callable[[str], None]) -> Patient:
+    return import_mesh_source(path, request.meshes, report=report)
+
+
+KINDS = (
+    SourceKind(f"mesh files ({', '.join(ENDINGS)}) or a SARAMIS folder", is_mesh_source, _import_meshes),
+    SourceKind("; ".join(one.name for one in FORMATS), _is_volume, _import_volume),
+)
+"""In the order in which they are tried: a SARAMIS case holds volumes too."""

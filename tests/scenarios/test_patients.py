@@ -9,6 +9,7 @@ from assets.mesh import Mesh
 from assets.patient import Centreline, Organ, Orifice, Patient
 from assets.patient_io import load_patient, save_patient
 from assets.sources import ANATOMIES
+from scenarios import patients
 from scenarios.figures import CheckFailedError
 from scenarios.patients import CheckOptions, SynthOptions, check, synth
 
