@@ -6,22 +6,18 @@ does not count.
 
 import time
 from collections.abc import Callable
-from pathlib import Path
-from types import TracebackType
 
 import numpy as np
-import pybullet
-from numpy.typing import NDArray
 
 from assets.materials import Mechanical
 from scenarios.bench.linear_fem import static_displacement
 from scenarios.figures import Figure
+from sim.bullet_soft import SoftBulletWorld
 from sim.soft.body import SoftBody
 from sim.soft.contact import Capsule
 from sim.soft.newton import SoftOptions
 from sim.soft.tet_mesh import TetMesh, tet_mesh
 from sim.soft.tet_shapes import box
-from sim.world import BulletWorld
 
 FRAME = 1 / 60
 """[s]"""
@@ -32,55 +28,6 @@ _BULLET_STEP = 0.001  # [s]; the explicit steps of PyBullet's soft body blow up 
 _SETTLING = 150  # frames, after which implicit Euler has damped the block's slowest swing to 1e-3
 _OPTIONS = SoftOptions(tolerance=3e-3)
 _TISSUE = Mechanical(density=1060.0, youngs_modulus=5000.0, poisson_ratio=0.45, friction=0.1)
-
-
-class _SoftWorld(BulletWorld):
-    """The world with one of PyBullet's deformable bodies."""
-
-    def __enter__(self) -> "_SoftWorld":
-        super().__enter__()
-        pybullet.resetSimulation(pybullet.RESET_USE_DEFORMABLE_WORLD, physicsClientId=self._client)
-        pybullet.setGravity(0.0, -9.81, 0.0, physicsClientId=self._client)
-        pybullet.setTimeStep(_BULLET_STEP, physicsClientId=self._client)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        super().__exit__(kind, error, trace)
-
-    def add_soft(self, mesh: TetMesh) -> int:
-        """Add a mesh as a Neo-Hookean body."""
-        path = Path(self._folder.name) / "tissue.vtk"
-        path.write_text(_vtk(mesh), encoding="ascii")
-        mu, lam = (float(value[0]) for value in mesh.lame)
-        return int(
-            pybullet.loadSoftBody(
-                str(path),
-                mass=float(mesh.masses.sum()),
-                useNeoHookean=1,
-                NeoHookeanMu=4 / 3 * mu,  # its constants are those of Smith et al. 2018, not Lamé's
-                NeoHookeanLambda=lam + 5 / 6 * mu,
-                NeoHookeanDamping=0.01,
-                collisionMargin=0.001,
-                physicsClientId=self._client,
-            )
-        )
-
-    def anchor(self, body: int, nodes: NDArray[np.int64]) -> None:
-        """Hold nodes where they are."""
-        for node in nodes:
-            pybullet.createSoftBodyAnchor(body, int(node), -1, -1, physicsClientId=self._client)
-
-    def simulate(self, steps: int) -> None:
-        """Step on."""
-        for _ in range(steps):
-            pybullet.stepSimulation(physicsClientId=self._client)
-
-    def nodes(self, body: int) -> NDArray[np.float64]:
-        """Return the body's nodes [m], shape (n, 3)."""
-        flag = pybullet.MESH_DATA_SIMULATION_MESH
-        return np.array(pybullet.getMeshData(body, -1, flags=flag, physicsClientId=self._client)[1])
 
 
 def bench_soft(*, frames: int = 20) -> list[Figure]:
@@ -148,7 +95,7 @@ def bullet_frames(mesh: TetMesh, frames: int) -> list[float]:
         RuntimeError: It did not load the mesh, or did not press it; it fails without a word.
     """
     steps = round(FRAME / _BULLET_STEP)
-    with _SoftWorld() as world:
+    with SoftBulletWorld(_BULLET_STEP) as world:
         body = world.add_soft(mesh)
         if body < 0:
             raise RuntimeError("expected PyBullet to load a soft body, found that it did not")
@@ -191,11 +138,3 @@ def _spent(function: Callable[[], object]) -> float:
     start = time.process_time()
     function()
     return time.process_time() - start
-
-
-def _vtk(mesh: TetMesh) -> str:
-    lines = ["# vtk DataFile Version 2.0", "tissue", "ASCII", "DATASET UNSTRUCTURED_GRID"]
-    lines += [f"POINTS {len(mesh.nodes)} double", *(f"{x:.9g} {y:.9g} {z:.9g}" for x, y, z in mesh.nodes)]
-    lines += [f"CELLS {len(mesh.tets)} {5 * len(mesh.tets)}", *(f"4 {a} {b} {c} {d}" for a, b, c, d in mesh.tets)]
-    lines += [f"CELL_TYPES {len(mesh.tets)}", *["10"] * len(mesh.tets)]
-    return "\n".join(lines) + "\n"
