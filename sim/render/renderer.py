@@ -284,9 +284,11 @@ class Renderer:
             wp.zeros(3 * CLUSTER * self._threads, dtype=wp.vec3, device=self._device),
             wp.zeros(3 * CLUSTER * self._threads, dtype=wp.vec4, device=self._device),
         ]
-        slopes = put(self._lens.slopes, wp.vec2)
+        width, height = self.camera.width, self.camera.height
+        stride = width + raster.LANES
+        slopes = [put(slope, wp.float32) for slope in self._slopes(stride)]
         table = put(self._lens.radius_over_sine, wp.float32)
-        nearness = wp.zeros(len(self._shown), dtype=wp.float32, device=self._device)
+        nearest = [wp.zeros(stride * height, dtype=kind, device=self._device) for kind in (wp.float32, wp.int32)]
         wp.load_module(raster, device=self._device)
         for part, (first, last) in enumerate(pairwise(parts)):
             inputs = [first, last, part, self._pose_array, self._lens.lens, table, self._scene["vertices"]]
@@ -298,17 +300,27 @@ class Renderer:
                 [
                     first,
                     last,
-                    self._lens.lens,
-                    slopes,
+                    width,
+                    stride,
+                    *slopes,
                     starts,
                     counts,
                     *listed,
-                    nearness,
+                    *nearest,
                     *self._buffers.values(),
                 ],
             )
             for first, last in pairwise(rows)
         ]
+
+    def _slopes(self, stride: int) -> list[NDArray[np.float32]]:
+        """Lay the rays' x / z and y / z out in rows of `stride`; not a number where there is none."""
+        laid = []
+        for axis in range(2):
+            rows = np.full((self.camera.height, stride), np.nan, np.float32)
+            rows[:, : self.camera.width] = self._lens.slopes[:, axis].reshape(rows.shape[0], -1)
+            laid.append(rows.ravel())
+        return laid
 
     def _record_raycast(self) -> list[Any]:
         """Prepare the rays of the whole picture."""
