@@ -12,7 +12,7 @@ from assets.transforms import unit
 from perception.prediction import LUMEN, POLYP, WALL, Prediction
 from scenarios.interface import Driver, Observation, Readings
 from scenarios.truth import nothing_seen
-from sim.colonoscope import CONTROL_STEP, ScopeCommand
+from sim.scope_state import CONTROL_STEP, ScopeCommand
 
 _EROSION = 0.05  # of the picture's width: what severity 1 takes from the edge of a mask
 _DIRECTION = np.radians(60)  # standard deviation of the direction's error at severity 1 [rad]
