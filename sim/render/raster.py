@@ -113,16 +113,37 @@ def _wide_box(
 
 
 @wp.kernel
+def cull(
+    pose: wp.array[Pose],
+    lens: Lens,
+    cluster_sphere: wp.array[wp.vec4],
+    seen: wp.array[int],
+) -> None:
+    """List the clusters that may be seen, after their number; one thread."""
+    rotation = pose[0].rotation
+    position = pose[0].position
+    count = wp.int32(0)
+    for cluster in range(cluster_sphere.shape[0]):
+        sphere = cluster_sphere[cluster]
+        centre = rotation * (wp.vec3(sphere[0], sphere[1], sphere[2]) - position)
+        across = wp.sqrt(centre[0] * centre[0] + centre[1] * centre[1])
+        # Distance from the cone of view; outside it where positive.
+        if across * lens.field_cosine - centre[2] * lens.field_sine <= sphere[3]:
+            count += 1
+            seen[count] = cluster
+    seen[0] = count
+
+
+@wp.kernel
 def set_up(
-    first_cluster: int,
-    last_cluster: int,
     part: int,
+    parts: int,
+    seen: wp.array[int],
     pose: wp.array[Pose],
     lens: Lens,
     table: wp.array[float],
     vertices: wp.array[wp.vec3],
     cluster_start: wp.array[int],
-    cluster_sphere: wp.array[wp.vec4],
     cluster_vertex_start: wp.array[int],
     cluster_vertices: wp.array[int],
     corners: wp.array[int],
@@ -131,21 +152,23 @@ def set_up(
     boxes: wp.array[wp.vec4i],
     planes: wp.array2d[wp.vec3],
     source: wp.array[int],
-    counts: wp.array[int],
+    part_ends: wp.array[int],
 ) -> None:
-    """List the triangles of a run of clusters that may be seen, with their pixel boxes and planes; one thread."""
+    """List the triangles of one part of the clusters that may be seen, with their boxes and planes; one thread.
+
+    A part's list starts at the place of its first triangle in the scene.
+    """
     rotation = pose[0].rotation
     position = pose[0].position
-    begin = cluster_start[first_cluster]
+    first = seen[0] * part // parts
+    last = seen[0] * (part + 1) // parts
+    begin = wp.int32(0)
+    if first < last:
+        begin = cluster_start[seen[1 + first]]
     scratch = part * _CORNERS
     count = wp.int32(0)
-    for cluster in range(first_cluster, last_cluster):
-        sphere = cluster_sphere[cluster]
-        centre = rotation * (wp.vec3(sphere[0], sphere[1], sphere[2]) - position)
-        across = wp.sqrt(centre[0] * centre[0] + centre[1] * centre[1])
-        # Distance from the cone of view; outside it where positive.
-        if across * lens.field_cosine - centre[2] * lens.field_sine > sphere[3]:
-            continue
+    for listed in range(first, last):
+        cluster = seen[1 + listed]
         # Each vertex once: place in the image, distance, and cosine of the angle off the axis.
         first_vertex = cluster_vertex_start[cluster]
         for index in range(first_vertex, cluster_vertex_start[cluster + 1]):
@@ -222,7 +245,8 @@ def set_up(
             planes[slot, 3] = normal / volume
             source[slot] = index
             count += 1
-    counts[part] = count
+    part_ends[2 * part] = begin
+    part_ends[2 * part + 1] = begin + count
 
 
 @wp.func_native(
@@ -263,7 +287,7 @@ def _fill(
     plane_b: wp.vec3,
     plane_c: wp.vec3,
     plane: wp.vec3,
-):  # type: ignore[no-untyped-def]  # Warp takes an annotation for the type of a value that the text returns
+):  # type: ignore[no-untyped-def]  # noqa: ANN202  # Warp wants none where nothing is returned
     """Write a triangle into the pixels of its box that it covers and where it is nearest, eight pixels at a time.
 
     Up to seven pixels right of the box are tried too: they lie outside of the triangle or in the margin of the row.
@@ -279,8 +303,7 @@ def rasterise(
     stride: int,
     slope_x: wp.array[float],
     slope_y: wp.array[float],
-    part_start: wp.array[int],
-    counts: wp.array[int],
+    part_ends: wp.array[int],
     boxes: wp.array[wp.vec4i],
     planes: wp.array2d[wp.vec3],
     source: wp.array[int],
@@ -298,8 +321,8 @@ def rasterise(
     for at in range(first_row * stride, last_row * stride):
         nearness[at] = 0.0
         owner[at] = -1
-    for part in range(counts.shape[0]):
-        for slot in range(part_start[part], part_start[part] + counts[part]):
+    for part in range(part_ends.shape[0] // 2):
+        for slot in range(part_ends[2 * part], part_ends[2 * part + 1]):
             box = boxes[slot]
             top = wp.max(box[1], first_row)
             bottom = wp.min(box[3], last_row - 1)
