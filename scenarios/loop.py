@@ -15,11 +15,11 @@ from scenarios.episode import EpisodeSummary
 from scenarios.interface import Driver, Observation, Readings, Scenario, Situation, Truth
 from scenarios.measures import MucosaSeen, PolypsFound, WallContact
 from scenarios.truth import nothing_seen
-from sim.colonoscope import ScopeCommand, ScopeState
 from sim.degradations.settings import Degradations
 from sim.frame import Frame
 from sim.render.appearance import Appearance
 from sim.scene import ColonoscopyScene
+from sim.scope_state import ScopeCommand, ScopeState
 
 CONTROL_STEP = 0.1  # s
 PROGRESS = 0.005  # m: less than this is no progress
@@ -130,8 +130,8 @@ def run_episode(
         for name, holds in scenario.events.items():
             if name not in events and holds(situation):
                 events[name] = step
-        stop = next((name for name, holds in scenario.aborts.items() if holds(situation)), None)
-        if stop is not None:
+        stop = state.fault or next((name for name, holds in scenario.aborts.items() if holds(situation)), "")
+        if stop:
             reason = f"{stop} in {phase.name} at {situation.arc * 1000:.0f} mm"
             break
         if phase.done(situation):

@@ -12,7 +12,7 @@ from perception.prediction import LUMEN, POLYP, WALL, Prediction
 from scenarios.clock import PerceptionClock
 from scenarios.interface import Driver, Observation, Readings
 from scenarios.truth import nothing_seen
-from sim.colonoscope import ScopeCommand
+from sim.scope_state import ScopeCommand
 
 _EROSION = 0.05  # of the picture's width: what severity 1 takes from the edge of a mask
 _DIRECTION = np.radians(60)  # standard deviation of the direction's error at severity 1 [rad]
