@@ -9,7 +9,7 @@ from scenarios.conditions import LATENCIES_MS, NOMINAL, SEVERITIES, Condition, c
 from scenarios.drivers.flawed import ERRORS, Flawed
 from scenarios.interface import Observation, Readings
 from sim.camera import Camera
-from sim.colonoscope import ScopeCommand
+from sim.scope_state import ScopeCommand
 
 CAMERA = Camera.with_fov(40, 40, 140.0)
 
@@ -111,9 +111,9 @@ def test_latency_hands_out_what_was_seen_before():
     def seen(latency):
         return [round(said.uncertainty, 3) for said in run("latency_ms", float(latency), 5)]
 
-    assert seen(99) == [0, 0.1, 0.2, 0.3, 0.4]  # in time
-    assert seen(100) == [1.0, 0, 0.1, 0.2, 0.3]  # at first nothing is known: uncertainty 1
-    assert seen(250) == [1.0, 1.0, 0, 0.1, 0.2]
+    assert seen(0) == [0, 0.1, 0.2, 0.3, 0.4]  # in time
+    assert seen(1) == seen(100) == [1.0, 0, 0.1, 0.2, 0.3]  # at first nothing is known: uncertainty 1
+    assert seen(101) == seen(200) == [1.0, 1.0, 0, 0.1, 0.2]
 
 
 def test_dropped_and_stale_frames_repeat_the_last():
