@@ -31,7 +31,7 @@ class TetMesh:
     """Index of each element's tissue in `tissues`."""
     tissues: tuple[Mechanical, ...]
     cut_faces: Int32[np.ndarray, "c"] = field(default_factory=lambda: np.zeros(0, np.int32))
-    """Numbers of the faces that cuts parted, both sides, sorted, see `FACES`; at the front of a cut both share nodes."""
+    """Numbers of the faces that cuts parted, both sides, sorted, see `FACES`; at a cut's front both share nodes."""
 
     @cached_property
     def volumes(self) -> NDArray[np.float64]:
