@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from assets.labels import label_id
-from perception.prediction import POLYP, Prediction
+from perception.detector import PolypDetector
+from perception.prediction import Prediction
 from scenarios.clock import Latency, PerceptionClock
 from scenarios.episode import EpisodeSummary
 from scenarios.interface import Driver, Observation, Readings, Scenario, Situation, Truth
@@ -87,6 +88,7 @@ def run_episode(
     mucosa = MucosaSeen(scene.objects[mucosa_object].mesh)
     polyp = label_id("polyp")
     polyps = PolypsFound([1 + index for index, item in enumerate(scene.objects) if item.label_id == polyp])
+    detector = PolypDetector()
     contact = WallContact()
     log = _Log(scene, state)
     taken: list[float] = []
@@ -112,7 +114,7 @@ def run_episode(
         prediction = clock.take(frame.time) or nothing_seen(frame.depth.shape, _AHEAD)
         on_mucosa = frame.instance == 1 + mucosa_object
         mucosa.add(frame, np.where(on_mucosa, scene.renderer.seen_triangles() - mucosa_start, -1))
-        polyps.add(frame, prediction.classes == POLYP)
+        polyps.add(frame, detector(prediction))
         command = driver.act(prediction, observation.readings, phase.name)
         situation = log.situation(step, step - phase_start, phase.name)
         if recorder is not None and not recorder(Moment(frame, truth, prediction, command, situation)):
