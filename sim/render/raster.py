@@ -287,7 +287,7 @@ def _fill(
     plane_b: wp.vec3,
     plane_c: wp.vec3,
     plane: wp.vec3,
-):  # type: ignore[no-untyped-def]  # noqa: ANN202  # Warp wants none where nothing is returned
+) -> None:
     """Write a triangle into the pixels of its box that it covers and where it is nearest, eight pixels at a time.
 
     Up to seven pixels right of the box are tried too: they lie outside of the triangle or in the margin of the row.
