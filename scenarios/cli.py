@@ -82,6 +82,7 @@ COMMANDS = (
         "synth",
     ),
     Command("render", "render frames with all ground truth", "scenarios.render_command", "RenderOptions", "render"),
+    Command("play", "play a scripted scene with soft organs as a video", "scenarios.play", "PlayOptions", "play"),
     Command("gallery", "draw frames and degradations in one picture", "scenarios.gallery", "GalleryOptions", "gallery"),
     Command("dataset generate", "record a data set of frames", "scenarios.generate", "GenerateOptions", "generate"),
     Command(
