@@ -55,7 +55,7 @@ def block_patient():
             "liver",
             "liver",
             "solid",
-            "liver",
+            "gallbladder",  # stiff enough for jaws that are thinner than its triangles
             surface,
             tetrahedra=Tetrahedra(nodes.astype(np.float32), np.asarray(mesh.tets, np.int32)),
         ),
@@ -112,8 +112,9 @@ def caught(scene):
     """Catch the top of the ridge between the jaws; returns where the tip is."""
     spot = TOP - 0.006 * UP
     go(scene, above(spot, 0.018), 0.8, 8)
-    go(scene, spot, 0.8, 5)
-    go(scene, spot, 0.3, 5)
+    go(scene, spot, 0.8, 4)
+    for jaw in np.linspace(0.75, 0.3, 10):
+        go(scene, spot, jaw, 1)
     return spot
 
 
@@ -200,7 +201,7 @@ def episode(scene, steps, start=0):
     spot = TOP - 0.006 * UP
     for index in range(start, start + steps):
         height = 0.018 if index < 6 else (0.0 if index < 14 else 0.002 * (index - 13))
-        state = go(scene, above(spot, height), 0.8 if index < 10 else 0.3, 1)
+        state = go(scene, above(spot, height), 0.8 if index < 8 else max(0.8 - 0.08 * (index - 7), 0.3), 1)
         digest.update(scene.tissue.bodies["liver"].positions.tobytes() + state.instruments["grasper"].joints.tobytes())
         digest.update(scene.observe().rgb.tobytes())
     return digest.hexdigest()
@@ -288,7 +289,7 @@ def test_a_tilted_patient_sags_downhill():
     with opened(instruments=(SCOPE,), position=Position(head_up=np.radians(20))) as scene:
         rest = scene.tissue.organs["liver"].mesh.nodes
         way = (scene.tissue.bodies["liver"].positions - rest)[:, 2].mean()
-        assert -0.01 < way < -1e-4
+        assert -1e-3 < way < -1e-6
         state = scene.step({})
         assert state.fault == ""
 
