@@ -32,6 +32,8 @@ class Prediction:
     uncertainty: float
     """0 (sure of each pixel) to 1 (no idea): mean over the shown pixels of 1 - (1 - entropy of the classes over its
     maximum) exp(-depth_scale)."""
+    frame_uncertainty: float | None = None
+    """Probability that the frame as a whole is not to be relied on, within 0 and 1; None where nothing tells it."""
 
     @property
     def classes(self) -> NDArray[np.uint8]:
