@@ -14,8 +14,8 @@ from scenarios.drivers.oracle import Oracle
 from scenarios.drivers.steering import Steering
 from scenarios.interface import Phase, Scenario, Task, Test
 from sim.camera import Camera
-from sim.colonoscope import ScopeCommand
 from sim.scene import ColonoscopyScene
+from sim.scope_state import ScopeCommand
 
 REACHED = 0.030  # m: the caecum is reached when the tip comes this near its landmark
 NEAR = 0.040  # m: a landmark counts as passed

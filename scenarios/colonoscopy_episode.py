@@ -11,11 +11,11 @@ from perception.prediction import CLASSES, POLYP, Prediction
 from perception.targets import class_map
 from scenarios.interface import CONTROL_STEP, Readings, Situation, Truth
 from scenarios.measures import MucosaSeen, PolypsFound, WallContact
-from sim.colonoscope import ScopeCommand, ScopeState
 from sim.degradations.settings import Degradations
 from sim.frame import Frame
 from sim.render.appearance import Appearance
 from sim.scene import ColonoscopyScene
+from sim.scope_state import ScopeCommand, ScopeState
 
 PROGRESS = 0.005  # m: less than this is no progress
 
@@ -58,6 +58,11 @@ class ScopeSituation(Situation):
     def place(self) -> str:
         """Arc length of the tip."""
         return f"{self.arc * 1000:.0f} mm"
+
+    @property
+    def fault(self) -> str:
+        """What the scope's body reports."""
+        return self.state.fault
 
     def meta(self) -> dict[str, Any]:
         """Return contact and arc."""

@@ -22,7 +22,7 @@ CONTROL_STEP = 0.1
 """[s]"""
 
 Command = Any
-"""What an operator does within a control step; each task has its own, such as `sim.colonoscope.ScopeCommand`."""
+"""What an operator does within a control step; each task has its own, such as `sim.scope_state.ScopeCommand`."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,11 @@ class Situation:
     def place(self) -> str:
         """How far the episode is, in words: of captions and reasons."""
         return f"{self.step * CONTROL_STEP:.0f} s"
+
+    @property
+    def fault(self) -> str:
+        """Why the simulation itself can no longer be relied on, which ends the episode; empty where all is well."""
+        return ""
 
     def meta(self) -> dict[str, Any]:
         """Return what a recorded frame notes of the situation, as JSON values."""

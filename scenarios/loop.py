@@ -125,8 +125,8 @@ def run_episode(
         for name, holds in scenario.events.items():
             if name not in events and holds(situation):
                 events[name] = step
-        stop = next((name for name, holds in scenario.aborts.items() if holds(situation)), None)
-        if stop is not None:
+        stop = situation.fault or next((name for name, holds in scenario.aborts.items() if holds(situation)), "")
+        if stop:
             reason = f"{stop} in {phase.name} at {situation.place}"
             break
         if phase.done(situation):

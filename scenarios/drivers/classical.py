@@ -9,7 +9,7 @@ from scenarios.colonoscopy_episode import ScopeReadings
 from scenarios.drivers.steering import Steering
 from scenarios.interface import Observation
 from sim.camera import Camera
-from sim.colonoscope import ScopeCommand
+from sim.scope_state import ScopeCommand
 
 DARK_SHARE = 0.06  # share of the shown pixels that counts as dark
 ROUND = 0.75  # 4 pi area / perimeter^2 of a contour that may be a polyp; a disc has 1

@@ -10,7 +10,7 @@ from perception.prediction import Prediction
 from scenarios.colonoscopy_episode import ScopeReadings
 from scenarios.drivers.oracle import Oracle
 from scenarios.interface import Observation
-from sim.colonoscope import ScopeCommand
+from sim.scope_state import ScopeCommand
 
 
 @dataclass(frozen=True)

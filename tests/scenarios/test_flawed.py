@@ -11,7 +11,7 @@ from scenarios.conditions import LATENCIES_MS, NOMINAL, SEVERITIES, Condition, c
 from scenarios.drivers.flawed import ERRORS, Flawed
 from scenarios.interface import Observation
 from sim.camera import Camera
-from sim.colonoscope import ScopeCommand
+from sim.scope_state import ScopeCommand
 
 CAMERA = Camera.with_fov(40, 40, 140.0)
 
