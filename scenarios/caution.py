@@ -4,7 +4,7 @@ Each control step the watch looks at the picture and at what was made of it:
 
 - a **black** picture: the mean of what the lens shows is nearly 0;
 - a **frozen** one: the same bytes as the last, which sensor noise keeps any live picture from;
-- **uncertain** perception: `Prediction.frame_uncertainty`, where the driver tells one, over the last few frames.
+- **uncertain** perception: `Prediction.frame_uncertainty` over the last few frames.
 
 A dead picture stops the instrument from the second frame on (one frame lost between camera and processor is no reason)
 until it is back. Uncertainty slows it in proportion, and stops it where it is high; but a scope that stands still sees
@@ -67,17 +67,15 @@ class Watch:
         self._dead = self._dead + 1 if frozen or black else 0
         self._picture = rgb
 
-    def share(self, doubt: float | None) -> float:
+    def share(self, doubt: float) -> float:
         """Return the share of the full speed that is allowed in this control step: 1 all, 0 none.
 
         Args:
-            doubt: `Prediction.frame_uncertainty` of what the controller acts on; None where the driver tells none.
+            doubt: `Prediction.frame_uncertainty` of what the controller acts on, 0 where the driver tells none.
         """
         options = self._options
         if self._dead >= options.dead_frames:
             return 0.0
-        if doubt is None:
-            return 1.0
         self._doubts.append(doubt)
         level = float(np.median(self._doubts))
         allowed = float(np.interp(level, [options.slow_at, options.stop_at], [1.0, 0.0]))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from assets.labels import label_id
+from perception.detector import PolypDetector
 from perception.prediction import CLASSES, POLYP, Prediction
 from perception.targets import class_map
 from scenarios.interface import CONTROL_STEP, Readings, Situation, Truth
@@ -87,6 +88,7 @@ class ColonoscopyEpisode:
         self._mucosa = MucosaSeen(scene.objects[self._mucosa_object].mesh)
         polyp = label_id("polyp")
         self._polyps = PolypsFound([1 + index for index, item in enumerate(scene.objects) if item.label_id == polyp])
+        self._detector = PolypDetector()
         self._contact = WallContact()
         self._arc = self._farthest = scene.guide.arc
         self.path = [self._state.T_world_camera[:3, 3].copy()]
@@ -111,14 +113,14 @@ class ColonoscopyEpisode:
             push_force=state.push_force,
             blocked=state.blocked,
         )
-        return frame, Truth(frame, direction, visible, classes, len(CLASSES)), readings
+        return frame, Truth(frame, direction, visible, classes, len(CLASSES), POLYP), readings
 
     def count(self, frame: Frame, prediction: Prediction) -> None:
         """Count mucosa seen and polyps found."""
         on_mucosa = frame.instance == 1 + self._mucosa_object
         triangles = self._scene.renderer.seen_triangles() - self._mucosa_start
         self._mucosa.add(frame, np.where(on_mucosa, triangles, -1))
-        self._polyps.add(frame, prediction.classes == POLYP)
+        self._polyps.add(frame, self._detector(prediction))
 
     def step(self, command: ScopeCommand, phase: str) -> None:
         """Move the scope; progress is forwards, or backwards in the withdrawal."""

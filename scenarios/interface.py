@@ -48,6 +48,8 @@ class Truth:
     """Ids of the task's classes."""
     class_count: int
     """How many classes the task has."""
+    sought: int
+    """The class that is searched for, in the colon polyps."""
 
 
 @dataclass(frozen=True)

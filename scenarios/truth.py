@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float64
 
-from perception.prediction import CLASSES, Prediction
+from perception.prediction import CLASSES, NO_CENTRES, Prediction, mask_centres
 from scenarios.interface import Truth
 
 
@@ -16,7 +16,9 @@ def truth_as_prediction(truth: Truth) -> Prediction:
         depth_scale=np.zeros_like(depth),
         lumen_direction=truth.lumen_direction,
         lumen_visible=float(truth.lumen_visible),
-        uncertainty=0.0,
+        uncertainty=np.zeros_like(depth),
+        frame_uncertainty=0.0,
+        polyp_centres=mask_centres(truth.classes == truth.sought),
     )
 
 
@@ -32,5 +34,7 @@ def nothing_seen(
         depth_scale=np.zeros(shape, np.float32),
         lumen_direction=direction,
         lumen_visible=0.0,
-        uncertainty=1.0,
+        uncertainty=np.ones(shape, np.float32),
+        frame_uncertainty=1.0,
+        polyp_centres=NO_CENTRES,
     )

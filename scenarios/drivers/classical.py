@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from perception.prediction import Prediction
+from perception.prediction import Prediction, mask_centres
 from scenarios.colonoscopy_episode import ScopeReadings
 from scenarios.drivers.steering import Steering
 from scenarios.interface import Observation
@@ -46,7 +46,9 @@ class Classical:
             depth_scale=np.zeros(grey.shape, np.float32),
             lumen_direction=_towards_largest(dark, observation.camera),
             lumen_visible=1.0,
-            uncertainty=0.0,
+            uncertainty=np.zeros(grey.shape, np.float32),
+            frame_uncertainty=0.0,
+            polyp_centres=mask_centres(polyps & (dark == 0)),
         )
 
     def act(self, prediction: Prediction, readings: ScopeReadings, phase: str) -> ScopeCommand:

@@ -25,7 +25,7 @@ def shares(pictures, doubts=None) -> list[float]:
     found = []
     for k, picture in enumerate(pictures):
         watch.look(Observation(picture, CAMERA, Readings(0.1 * k, 1.0)))
-        found.append(watch.share(None if doubts is None else doubts[k]))
+        found.append(watch.share(0.0 if doubts is None else doubts[k]))
     return found
 
 
@@ -55,7 +55,7 @@ def test_the_dark_surround_does_not_make_a_picture_black():
     watch = Watch()
     for k in range(4):
         watch.look(Observation(picture + np.uint8(k), camera, Readings(0.1 * k, 1.0)))
-        assert watch.share(None) == 1.0
+        assert watch.share(0.0) == 1.0
 
 
 def test_uncertainty_slows_in_proportion_and_stops():

@@ -72,14 +72,14 @@ class Noted:
     def __call__(self, rgb, exposure):
         time.sleep(self.seconds)
         self.looks += 1
-        return replace(nothing_seen(rgb.shape[:2], np.array([0.0, 0.0, 1.0])), uncertainty=float(self.looks))
+        return replace(nothing_seen(rgb.shape[:2], np.array([0.0, 0.0, 1.0])), frame_uncertainty=float(self.looks))
 
 
 def acted_on(scene, network, latency) -> tuple[list[float], float]:
     seen = []
 
     def note(moment):
-        seen.append(moment.prediction.uncertainty)
+        seen.append(moment.prediction.frame_uncertainty)
         return True
 
     episode = run_episode(scene, BRIEF, Model(network), 1, latency=latency, recorder=note)
