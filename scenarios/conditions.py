@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from assets.errors import InputError
+from scenarios.clock import MOST_LATENCY_MS
 from scenarios.drivers.flawed import ERRORS, Flawed
 from scenarios.interface import Driver
 from sim.degradations.settings import AXES, Degradations, single
@@ -15,7 +16,6 @@ SEVERITIES = (0.25, 0.5, 0.75, 1.0)
 """Taken where a name comes without a severity."""
 LATENCIES_MS = (100.0, 200.0, 400.0, 800.0)
 """The same for `latency_ms`."""
-MOST_LATENCY_MS = 10_000.0
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 from assets.errors import InputError
 from assets.sources import load_source, resolve_patients
 from scenarios.catalogue import driver_named, scenario_named
+from scenarios.clock import Latency, check_latency
 from scenarios.colonoscopy import endoscope_camera
 from scenarios.conditions import NOMINAL, Condition, conditions_of
 from scenarios.episode_figures import episode_figures
@@ -44,6 +45,9 @@ class EvaluateOptions:
     degradations: tuple[str, ...] = ()
     """Drivers that look at the picture drive again under each of these, AXIS=SEVERITY, or AXIS for several severities:
     smoke, blood, stool, bubbles, water, fog, smear, glare, noise, ... (see sim/degradations/settings.py)."""
+    latency: Latency = 0.0
+    """How late drivers act on what they saw [ms]; or `measured`, the time that each perception takes here, so that
+    results depend on the machine. What was seen is used from the first control step on that is not earlier."""
     episodes: int = 2
     """Episodes (seeds) of each driver on each patient."""
     size: tuple[int, int] = (128, 128)
@@ -60,6 +64,7 @@ class EvaluateOptions:
             raise InputError(
                 f"evaluate: expected episodes and workers of at least 1, found {self.episodes}, {self.workers}"
             )
+        check_latency(self.latency, "evaluate")
         conditions_of(self.errors, "error")
         conditions_of(self.degradations, "degradation")
         if "model" in self.drivers and self.model is None:
@@ -142,7 +147,13 @@ def _drive_patient(piece: _Piece) -> tuple[EpisodeRecord, ...]:
                 observer = Observer()
                 driver = wrong.spoil(driver_named(name, options.model))
                 episode = run_episode(
-                    scene, scenario, driver, seed, degradations=wrong.degradations(seed), recorder=observer
+                    scene,
+                    scenario,
+                    driver,
+                    seed,
+                    degradations=wrong.degradations(seed),
+                    latency=options.latency,
+                    recorder=observer,
                 )
                 observer.save_pictures(strip_path(options.out, stems[one]), sample_path(options.out, stems[one]))
                 write_record(paths[one], observer.record(piece.patient, episode, wrong.label))

@@ -9,8 +9,8 @@ from jaxtyping import Float64, UInt8
 
 from perception.prediction import Prediction
 from sim.camera import Camera
-from sim.colonoscope import ScopeCommand, ScopeState
 from sim.frame import Frame
+from sim.scope_state import ScopeCommand, ScopeState
 
 
 @dataclass(frozen=True)

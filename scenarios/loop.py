@@ -8,18 +8,22 @@ import numpy as np
 from jaxtyping import Float64
 
 from assets.labels import label_id
-from perception.prediction import POLYP, Prediction
+from perception.detector import PolypDetector
+from perception.prediction import Prediction
+from scenarios.clock import Latency, PerceptionClock
 from scenarios.episode import EpisodeSummary
 from scenarios.interface import Driver, Observation, Readings, Scenario, Situation, Truth
 from scenarios.measures import MucosaSeen, PolypsFound, WallContact
-from sim.colonoscope import ScopeCommand, ScopeState
+from scenarios.truth import nothing_seen
 from sim.degradations.settings import Degradations
 from sim.frame import Frame
 from sim.render.appearance import Appearance
 from sim.scene import ColonoscopyScene
+from sim.scope_state import ScopeCommand, ScopeState
 
 CONTROL_STEP = 0.1  # s
 PROGRESS = 0.005  # m: less than this is no progress
+_AHEAD = np.array([0.0, 0.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Moment:
     frame: Frame
     truth: Truth
     prediction: Prediction
+    """What the controller acted on; with a latency, of an earlier frame."""
     command: ScopeCommand
     situation: Situation
 
@@ -56,6 +61,7 @@ def run_episode(
     *,
     appearance: Appearance | None = None,
     degradations: Degradations | None = None,
+    latency: Latency = 0.0,
     recorder: Recorder | None = None,
 ) -> Episode:
     """Run one procedure on a scene from its start.
@@ -67,6 +73,9 @@ def run_episode(
         seed: The episode's randomness: the start of the scope, the sensor's noise, the driver.
         appearance: The look of tissue and sensor; None for the standard one.
         degradations: What goes wrong with the picture; None for nothing.
+        latency: Of perception [ms]: how late the driver acts on what it saw (`scenarios.clock`). "measured" takes the
+            time that each perception took, so that results depend on the machine, and lets no frame be looked at while
+            another is; what the ground truth tells is known at once.
         recorder: Called with every control step; may end the episode.
 
     Returns:
@@ -79,9 +88,11 @@ def run_episode(
     mucosa = MucosaSeen(scene.objects[mucosa_object].mesh)
     polyp = label_id("polyp")
     polyps = PolypsFound([1 + index for index, item in enumerate(scene.objects) if item.label_id == polyp])
+    detector = PolypDetector()
     contact = WallContact()
     log = _Log(scene, state)
-    latency: list[float] = []
+    taken: list[float] = []
+    clock: PerceptionClock[Prediction] = PerceptionClock()
     reason, events = "out of steps", dict[str, int]()
     reached_at: int | None = None
     phases = iter(scenario.phases)
@@ -94,12 +105,16 @@ def run_episode(
         observation = Observation(
             frame.rgb, frame.camera, _readings(frame, state), truth if driver.needs_truth else None
         )
-        asked = time.perf_counter()
-        prediction = driver.perceive(observation)
-        latency.append(time.perf_counter() - asked)
+        if latency != "measured" or not clock.busy(frame.time):
+            asked = time.perf_counter()
+            said = driver.perceive(observation)
+            taken.append(time.perf_counter() - asked)
+            late = latency / 1000 if latency != "measured" else 0.0 if driver.needs_truth else taken[-1]
+            clock.put(frame.time, late, said)
+        prediction = clock.take(frame.time) or nothing_seen(frame.depth.shape, _AHEAD)
         on_mucosa = frame.instance == 1 + mucosa_object
         mucosa.add(frame, np.where(on_mucosa, scene.renderer.seen_triangles() - mucosa_start, -1))
-        polyps.add(frame, prediction.classes == POLYP)
+        polyps.add(frame, detector(prediction))
         command = driver.act(prediction, observation.readings, phase.name)
         situation = log.situation(step, step - phase_start, phase.name)
         if recorder is not None and not recorder(Moment(frame, truth, prediction, command, situation)):
@@ -115,8 +130,8 @@ def run_episode(
         for name, holds in scenario.events.items():
             if name not in events and holds(situation):
                 events[name] = step
-        stop = next((name for name, holds in scenario.aborts.items() if holds(situation)), None)
-        if stop is not None:
+        stop = state.fault or next((name for name, holds in scenario.aborts.items() if holds(situation)), "")
+        if stop:
             reason = f"{stop} in {phase.name} at {situation.arc * 1000:.0f} mm"
             break
         if phase.done(situation):
@@ -147,8 +162,8 @@ def run_episode(
         polyps_present=polyps.present,
         polyps_found=polyps.found,
         false_alarms=polyps.false_alarms,
-        latency_p50_ms=float(np.quantile(latency, 0.5)) * 1000,
-        latency_p99_ms=float(np.quantile(latency, 0.99)) * 1000,
+        latency_p50_ms=float(np.quantile(taken, 0.5)) * 1000,
+        latency_p99_ms=float(np.quantile(taken, 0.99)) * 1000,
         minimum_distance_to_caecum=log.nearest_to_caecum,
     )
     return Episode(summary, np.array(log.path), events)

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float64
 
-from perception.prediction import CLASSES, Prediction
+from perception.prediction import CLASSES, NO_CENTRES, POLYP, Prediction, mask_centres
 from perception.targets import class_map
 from sim.frame import Frame
 
@@ -18,7 +18,9 @@ def truth_as_prediction(frame: Frame, lumen_direction: Float64[np.ndarray, "3"],
         depth_scale=np.zeros_like(frame.depth),
         lumen_direction=lumen_direction,
         lumen_visible=float(lumen_visible),
-        uncertainty=0.0,
+        uncertainty=np.zeros_like(frame.depth),
+        frame_uncertainty=0.0,
+        polyp_centres=mask_centres(classes == POLYP),
     )
 
 
@@ -32,5 +34,7 @@ def nothing_seen(shape: tuple[int, int], direction: Float64[np.ndarray, "3"]) ->
         depth_scale=np.zeros(shape, np.float32),
         lumen_direction=direction,
         lumen_visible=0.0,
-        uncertainty=1.0,
+        uncertainty=np.ones(shape, np.float32),
+        frame_uncertainty=1.0,
+        polyp_centres=NO_CENTRES,
     )

@@ -9,7 +9,7 @@ from assets.transforms import unit
 from perception.prediction import Prediction
 from scenarios.drivers.oracle import Oracle
 from scenarios.interface import Observation, Readings
-from sim.colonoscope import ScopeCommand
+from sim.scope_state import ScopeCommand
 
 
 @dataclass(frozen=True)

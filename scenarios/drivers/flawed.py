@@ -1,6 +1,5 @@
 """A driver whose perception is spoiled by one named error: how good is good enough?"""
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,9 +9,10 @@ from numpy.typing import NDArray
 
 from assets.transforms import unit
 from perception.prediction import LUMEN, POLYP, WALL, Prediction
+from scenarios.clock import PerceptionClock
 from scenarios.interface import Driver, Observation, Readings
 from scenarios.truth import nothing_seen
-from sim.colonoscope import CONTROL_STEP, ScopeCommand
+from sim.scope_state import ScopeCommand
 
 _EROSION = 0.05  # of the picture's width: what severity 1 takes from the edge of a mask
 _DIRECTION = np.radians(60)  # standard deviation of the direction's error at severity 1 [rad]
@@ -34,8 +34,8 @@ class Flawed:
     - `direction_error`: the lumen's direction strays slowly, with a standard deviation of severity x 60 degrees;
     - `dropped_frames`: this share of the frames brings nothing new: the last prediction stands;
     - `stale_frames`: now and then the picture freezes, for up to severity x 3 s;
-    - `latency_ms`: what is perceived arrives so many milliseconds later. Commands are given at the end of a control
-      step of 0.1 s: what arrives within its own step is in time.
+    - `latency_ms`: what is perceived arrives so many milliseconds later, and is used from the first control step on
+      that is not earlier (`scenarios.clock`).
     """
 
     def __init__(self, driver: Driver, error: str, severity: float) -> None:
@@ -54,7 +54,7 @@ class Flawed:
         self._stray = np.zeros(3)
         self._last: Prediction | None = None
         self._frozen = 0
-        self._arriving: deque[tuple[float, Prediction]] = deque()
+        self._clock: PerceptionClock[Prediction] = PerceptionClock()
 
     def perceive(self, observation: Observation) -> Prediction:
         """Perceive as the driver does, then spoil it."""
@@ -116,12 +116,9 @@ class Flawed:
 
     def _latency(self, said: Prediction, observation: Observation) -> Prediction:
         now = observation.readings.time
-        self._arriving.append((now + self._severity / 1000, said))
-        while self._arriving and self._arriving[0][0] < now + CONTROL_STEP - 1e-9:
-            self._last = self._arriving.popleft()[1]
-        if self._last is None:
-            return nothing_seen(said.depth.shape, np.array([0.0, 0.0, 1.0]))
-        return self._last
+        self._clock.put(now, self._severity / 1000, said)
+        known = self._clock.take(now)
+        return nothing_seen(said.depth.shape, np.array([0.0, 0.0, 1.0])) if known is None else known
 
 
 def _rotate(direction: NDArray[np.float64], turn: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ import numpy as np
 from perception.prediction import Prediction
 from scenarios.drivers.steering import Steering
 from scenarios.interface import Observation, Readings
-from sim.colonoscope import ScopeCommand
+from sim.scope_state import ScopeCommand
 
 Predict = Callable[..., Prediction]
 

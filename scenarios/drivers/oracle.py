@@ -6,7 +6,7 @@ from perception.prediction import Prediction
 from scenarios.drivers.steering import Steering
 from scenarios.interface import Observation, Readings
 from scenarios.truth import truth_as_prediction
-from sim.colonoscope import ScopeCommand
+from sim.scope_state import ScopeCommand
 
 
 class Oracle:

@@ -7,7 +7,7 @@ import numpy as np
 
 from perception.prediction import Prediction
 from scenarios.interface import Readings
-from sim.colonoscope import ScopeCommand
+from sim.scope_state import ScopeCommand
 
 
 @dataclass(frozen=True)

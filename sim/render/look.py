@@ -46,8 +46,8 @@ def gauss_table() -> NDArray[np.float32]:
     return ndtri((np.arange(GAUSS_SIZE) + 0.5) / GAUSS_SIZE).astype(np.float32)
 
 
-def tissue_of(item: SceneObject, appearance: Appearance) -> Any:
-    """Fill in a kernel's record of an object's optical properties in the colours of a look."""
+def tissue_of(item: SceneObject, instance: int, appearance: Appearance) -> Any:
+    """Fill in a kernel's record of an object's optical properties in the colours of a look, and of its ids."""
     optical = item.material.optical
     tint = appearance.brightness * np.array([1.0, 1 + 0.15 * appearance.hue, 1 - 0.1 * appearance.hue])
     grey = (1 - appearance.saturation) * np.tile(LUMINANCE, (3, 1)) + appearance.saturation * np.eye(3)
@@ -70,7 +70,7 @@ def tissue_of(item: SceneObject, appearance: Appearance) -> Any:
     record["texels"] = NOISE_SIZE / NOISE_WAVES / max(optical.bump_scale, 1e-6)
     record["mottling"] = optical.mottling * appearance.mottling
     record["pits"] = optical.pit_contrast
-    record["label"] = item.label_id
+    record["label"], record["instance"] = item.label_id, instance
     return record
 
 

@@ -7,6 +7,7 @@ varies slowly, and vessels; light from the walls around; then the sensor's noise
 
 import warp as wp
 
+from sim.render.moving import Surface, at_rest, from_rest, to_rest
 from sim.render.raster import Pose
 from sim.render.textures import NOISE_LEVELS, NOISE_SIZE
 from sim.render.vessels import VESSEL_LEVELS, VESSEL_SIZE
@@ -75,6 +76,7 @@ class Tissue:
     mottling: wp.float32
     pits: wp.float32
     label: wp.uint8
+    instance: wp.uint16
 
 
 @wp.func
@@ -201,6 +203,7 @@ def shade(
     triangle: wp.array[int],
     weights: wp.array[wp.vec2],
     depth: wp.array[float],
+    surface: Surface,
     flat_normal: wp.array[wp.vec3],
     vertex_shape: wp.array[wp.vec4],
     vertex_stain: wp.array[float],
@@ -237,7 +240,7 @@ def shade(
 
     normal[pixel] = rotation * flat_normal[index]
     semantic[pixel] = tissue.label
-    instance[pixel] = wp.uint16(corner[3] + 1)
+    instance[pixel] = tissue.instance
 
     u = weights[pixel][0]
     v = weights[pixel][1]
@@ -249,11 +252,20 @@ def shade(
     n = n - wp.max(away + 0.08, 0.0) * ray
 
     # A pixel's footprint on the surface decides how fine a texture it sees.
-    place = p + look.texture_offset
+    # On what has moved, the texture is looked up where the point lies at rest.
+    place = p
+    n_rest = n
+    moved = surface.moved[corner[3]] != 0
+    if moved:
+        place = at_rest(surface, corner, u, v)
+        n_rest = wp.normalize(to_rest(surface, corner, n))
+    place = place + look.texture_offset
     footprint = distance * look.pixel_angle / wp.max(-away, 0.25)
     level = wp.clamp(_octave(footprint * tissue.texels) + 1, 0, _NOISE_LEVELS - 1)
     relief = _noise(volumes, level, _TURN * (place * tissue.texels))
     gradient = (_UNTURN * wp.vec3(relief[0], relief[1], relief[2])) * tissue.bump_slope
+    if moved:
+        gradient = from_rest(surface, corner, gradient)
     bumpy = wp.normalize(n - gradient + wp.dot(gradient, n) * n)
 
     # What a pixel cannot resolve of the relief and of the mesh's own curvature widens the highlight.
@@ -286,7 +298,7 @@ def shade(
             )
             blood += tissue.pits * pit[3] * (1.0 - 0.125 * fine) * 0.3
     vessel_level = wp.clamp(_octave(footprint * look.vessel_texels), 0, _VESSEL_LEVELS - 1)
-    vessel = _vessels(vessels, place * look.vessel_frequency, n, vessel_level)
+    vessel = _vessels(vessels, place * look.vessel_frequency, n_rest, vessel_level)
     vessel = wp.clamp(vessel * tissue.vessel_strength * (1.0 + 0.4 * slow), 0.0, 1.0)
     albedo = wp.lerp(tissue.colour - blood * tissue.blood, tissue.vessel_colour, vessel)
 

@@ -9,7 +9,7 @@ from scenarios.conditions import LATENCIES_MS, NOMINAL, SEVERITIES, Condition, c
 from scenarios.drivers.flawed import ERRORS, Flawed
 from scenarios.interface import Observation, Readings
 from sim.camera import Camera
-from sim.colonoscope import ScopeCommand
+from sim.scope_state import ScopeCommand
 
 CAMERA = Camera.with_fov(40, 40, 140.0)
 
@@ -33,7 +33,9 @@ class Steady:
             depth_scale=np.zeros((40, 40), np.float32),
             lumen_direction=np.array([0.6, 0.0, 0.8]),
             lumen_visible=1.0,
-            uncertainty=observation.readings.time,  # tells which frame it was
+            uncertainty=np.zeros((40, 40), np.float32),
+            polyp_centres=np.array([[9.5, 9.5, 1.0]], np.float32),
+            frame_uncertainty=observation.readings.time,  # tells which frame it was
         )
 
     def act(self, prediction, readings, phase):
@@ -59,7 +61,7 @@ def test_severity_0_changes_nothing(error):
         np.testing.assert_array_equal(said.classes, plain.classes)
         np.testing.assert_allclose(said.depth, plain.depth)
         np.testing.assert_allclose(said.lumen_direction, plain.lumen_direction)
-        assert said.uncertainty == plain.uncertainty
+        assert said.frame_uncertainty == plain.frame_uncertainty
 
 
 @pytest.mark.parametrize("error", ERRORS)
@@ -68,7 +70,10 @@ def test_the_same_seed_gives_the_same_errors(error):
     one, same, other = (run(error, severity, 40, seed) for seed in (1, 1, 2))
 
     def key(run):
-        return [(s.probabilities.tobytes(), s.depth.tobytes(), s.lumen_direction.tobytes(), s.uncertainty) for s in run]
+        return [
+            (s.probabilities.tobytes(), s.depth.tobytes(), s.lumen_direction.tobytes(), s.frame_uncertainty)
+            for s in run
+        ]
 
     assert key(one) == key(same)
     if error not in ("latency_ms", "depth_bias", "mask_erosion"):  # in these nothing is left to chance
@@ -109,17 +114,17 @@ def test_the_direction_strays_slowly_and_stays_a_unit_vector():
 
 def test_latency_hands_out_what_was_seen_before():
     def seen(latency):
-        return [round(said.uncertainty, 3) for said in run("latency_ms", float(latency), 5)]
+        return [round(said.frame_uncertainty, 3) for said in run("latency_ms", float(latency), 5)]
 
-    assert seen(99) == [0, 0.1, 0.2, 0.3, 0.4]  # in time
-    assert seen(100) == [1.0, 0, 0.1, 0.2, 0.3]  # at first nothing is known: uncertainty 1
-    assert seen(250) == [1.0, 1.0, 0, 0.1, 0.2]
+    assert seen(0) == [0, 0.1, 0.2, 0.3, 0.4]  # in time
+    assert seen(1) == seen(100) == [1.0, 0, 0.1, 0.2, 0.3]  # at first nothing is known: uncertainty 1
+    assert seen(101) == seen(200) == [1.0, 1.0, 0, 0.1, 0.2]
 
 
 def test_dropped_and_stale_frames_repeat_the_last():
-    dropped = [said.uncertainty for said in run("dropped_frames", 0.6, 400)]
+    dropped = [said.frame_uncertainty for said in run("dropped_frames", 0.6, 400)]
     assert np.mean(np.diff(dropped) == 0) == pytest.approx(0.6, abs=0.08)
-    stale = np.array([said.uncertainty for said in run("stale_frames", 1.0, 2000)])
+    stale = np.array([said.frame_uncertainty for said in run("stale_frames", 1.0, 2000)])
     repeats = np.diff(stale) == 0
     edges = np.flatnonzero(np.diff(np.concatenate([[0], repeats.astype(int), [0]])))
     lengths = edges[1::2] - edges[::2]

@@ -106,7 +106,7 @@ def test_an_episode_that_makes_no_way_is_given_up(tube_scene):
             return brightness_model(observation.rgb, observation.readings.exposure)
 
         def act(self, prediction, readings, phase):
-            from sim.colonoscope import ScopeCommand
+            from sim.scope_state import ScopeCommand
 
             return ScopeCommand()
 
