@@ -17,6 +17,7 @@ CHECKED = (
     "sim.stereo",
     "sim.frame",
     "sim.instruments",
+    "sim.laparoscopy",
     "sim.robots",
     "sim.shards",
 )

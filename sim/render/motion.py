@@ -204,8 +204,8 @@ def follow(
                     for step in range(4):
                         beside = wp.where(step < 2, top, bottom) + wp.where(step % 2 == 0, left, right)
                         if not found:
-                            found = 1 == _shows(
-                                index, other_triangle[beside], towards, position, vertices, corners, facing
+                            found = (
+                                _shows(index, other_triangle[beside], towards, position, vertices, corners, facing) == 1
                             )
                 if found:
                     y = pixel / width

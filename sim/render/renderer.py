@@ -282,6 +282,7 @@ class Renderer:
         wp.load_module(shading, device=self._device)
         bands = 2 * self._threads if self._threads > 1 else 1
         rows = [int(row) for row in np.linspace(0, height, bands + 1)]
+        self._culling: Any = None
         self._first: list[Any] = []
         self._second = self._record_raster(rows) if self._method == "raster" else self._record_raycast()
         self._third = [
@@ -313,29 +314,31 @@ class Renderer:
     def _record_raster(self, rows: list[int]) -> list[Any]:
         """Prepare the listing of triangles by parts, and their rasterisation by bands of rows."""
         scene, geometry, count = self.scene, self.geometry, len(self.geometry.triangles)
-        parts = [int(part) for part in np.linspace(0, len(geometry.cluster_sphere), self._threads + 1)]
-
+        parts = self._threads
         listed = [
             wp.zeros(count, dtype=wp.vec4i, device=self._device),
             wp.zeros((count, 4), dtype=wp.vec3, device=self._device),
             wp.zeros(count, dtype=wp.int32, device=self._device),
         ]
-        counts = wp.zeros(self._threads, dtype=wp.int32, device=self._device)
-        starts = scene.put(geometry.cluster_start[parts[:-1]], wp.int32)
+        counts = wp.zeros(2 * parts, dtype=wp.int32, device=self._device)
+        seen = wp.zeros(len(geometry.cluster_sphere) + 1, dtype=wp.int32, device=self._device)
         clusters = [
             scene.cluster_start,
-            scene.cluster_sphere,
             scene.cluster_vertex_start,
             scene.cluster_vertices,
             scene.cluster_corners,
-            wp.zeros(3 * CLUSTER * self._threads, dtype=wp.vec3, device=self._device),
-            wp.zeros(3 * CLUSTER * self._threads, dtype=wp.vec4, device=self._device),
+            wp.zeros(3 * CLUSTER * parts, dtype=wp.vec3, device=self._device),
+            wp.zeros(3 * CLUSTER * parts, dtype=wp.vec4, device=self._device),
         ]
-        slopes = scene.put(self._lens.slopes, wp.vec2)
-        nearness = wp.zeros(len(self._shown), dtype=wp.float32, device=self._device)
+        width, height = self.camera.width, self.camera.height
+        stride = width + raster.LANES
+        slopes = [scene.put(slope, wp.float32) for slope in self._slopes(stride)]
+        nearest = [wp.zeros(stride * height, dtype=kind, device=self._device) for kind in (wp.float32, wp.int32)]
         wp.load_module(raster, device=self._device)
-        for part, (first, last) in enumerate(pairwise(parts)):
-            inputs = [first, last, part, self._pose_array, self._lens.lens, self._lens_table, scene.surface.vertices]
+        culled = [self._pose_array, self._lens.lens, scene.cluster_sphere, seen]
+        self._culling = self._launch(raster.cull, 1, culled)
+        for part in range(parts):
+            inputs = [part, parts, seen, self._pose_array, self._lens.lens, self._lens_table, scene.surface.vertices]
             self._first.append(self._launch(raster.set_up, 1, [*inputs, *clusters, *listed, counts]))
         return [
             self._launch(
@@ -344,17 +347,26 @@ class Renderer:
                 [
                     first,
                     last,
-                    self._lens.lens,
-                    slopes,
-                    starts,
+                    width,
+                    stride,
+                    *slopes,
                     counts,
                     *listed,
-                    nearness,
+                    *nearest,
                     *self._buffers.values(),
                 ],
             )
             for first, last in pairwise(rows)
         ]
+
+    def _slopes(self, stride: int) -> list[NDArray[np.float32]]:
+        """Lay the rays' x / z and y / z out in rows of `stride`; not a number where there is none."""
+        laid = []
+        for axis in range(2):
+            rows = np.full((self.camera.height, stride), np.nan, np.float32)
+            rows[:, : self.camera.width] = self._lens.slopes[:, axis].reshape(rows.shape[0], -1)
+            laid.append(rows.ravel())
+        return laid
 
     def _record_raycast(self) -> list[Any]:
         """Prepare the rays of the whole picture."""
@@ -399,6 +411,8 @@ class Renderer:
         self._appearance = appearance
 
     def _run(self, *, shaded: bool) -> None:
+        if self._culling is not None:
+            self._culling.launch()
         self._share([[launch] for launch in self._first])
         third = self._third if shaded else []
         if len(self._second) == len(third):
