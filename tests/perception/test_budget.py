@@ -8,7 +8,7 @@ from scenarios.truth import nothing_seen
 
 def test_late_looks_are_counted_and_still_answered():
     now = iter([0.0, 0.010, 1.0, 1.030, 2.0, 2.020])
-    timed = Budgeted(lambda said: said, 20.0, clock=lambda: next(now))
+    timed = Budgeted(lambda said: said, 25.0, clock=lambda: next(now))
     said = nothing_seen((4, 4), np.array([0.0, 0.0, 1.0]))
     assert np.isnan(timed.quantile_ms(0.5))
     assert all(timed(said) is said for _ in range(3))
