@@ -5,6 +5,9 @@ that spreads in the tissue; a wet film with narrow highlights on a relief that t
 varies slowly, and vessels; light from the walls around; then the sensor's noise, a soft shoulder, and sRGB.
 """
 
+# mypy: disable-error-code="index"
+# (Warp's stubs give vectors of whole numbers no items.)
+
 import warp as wp
 
 from sim.render.moving import Surface, at_rest, from_rest, to_rest
@@ -56,6 +59,7 @@ class Look:
     shot_noise: wp.float32
     read_noise: wp.float32
     seed: wp.uint32
+    shadows: wp.bool
 
 
 @wp.struct
@@ -289,8 +293,9 @@ def light_from(
     wrap: float,
     cavity: float,
     vignette: float,
+    lit: float,
 ) -> wp.vec3:
-    """Return the linear light that a point sends to the camera."""
+    """Return the linear light that a point sends to the camera; `lit` is the share of the lamp that reaches it."""
     level = gradient - wp.dot(gradient, n) * n
     bumpy = _unit(n - level)
     towards = look.light - p
@@ -310,7 +315,8 @@ def light_from(
     shine = shine * beam * wp.clamp(facing * 6.0, 0.0, 1.0) * film
     # Light that walls throw at each other: it falls off more slowly than the direct light, and each bounce reddens it.
     around = look.ambient * (1.0 - 0.6 * cavity) / (distance * distance + 3.0e-4)
-    light = albedo * diffuse + wp.cw_mul(albedo, albedo) * around + wp.vec3(shine, shine, shine)
+    direct = wp.where(look.shadows, lit, 1.0)
+    light = (albedo * diffuse + wp.vec3(shine, shine, shine)) * direct + wp.cw_mul(albedo, albedo) * around
     return wp.cw_mul(look.light_colour, light) * (1.0 - look.vignette * vignette)
 
 
@@ -359,6 +365,7 @@ def shade(
     gauss: wp.array[float],
     volumes: wp.array[wp.vec4],
     vessels: wp.array[float],
+    lit: wp.array[float],
     luminance: wp.array[float],
     rgb: wp.array[wp.vec3ub],
     semantic: wp.array[wp.uint8],
@@ -412,7 +419,19 @@ def shade(
     albedo = albedo_of(look, tissue, volumes, vessels, place, n_rest, footprint, relief[3], slow, shape[3])
     alpha2 = lobe_of(tissue, level, footprint)
     light = light_from(
-        look, p, ray, distance, n, gradient, albedo, alpha2, tissue.film, tissue.wrap, shape[3], vignette[pixel]
+        look,
+        p,
+        ray,
+        distance,
+        n,
+        gradient,
+        albedo,
+        alpha2,
+        tissue.film,
+        tissue.wrap,
+        shape[3],
+        vignette[pixel],
+        lit[pixel],
     )
     brightness = brightness_of(light)
     luminance[pixel] = brightness

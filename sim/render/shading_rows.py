@@ -4,6 +4,9 @@ The formulas are those of `sim.render.shading`, which shades pixel by pixel on C
 compiler turns into vector instructions: they have to be `while` loops over plain memory with fixed distances.
 """
 
+# mypy: disable-error-code="empty-body"
+# (What native functions do is in their decorator.)
+
 import warp as wp
 
 from sim.render.moving import Surface, at_rest, from_rest, to_rest
@@ -111,6 +114,7 @@ def shade_rows(
     gauss: wp.array[float],
     volumes: wp.array[wp.vec4],
     vessels: wp.array[float],
+    lit: wp.array[float],
     luminance: wp.array[float],
     rgb: wp.array[wp.vec3ub],
     semantic: wp.array[wp.uint8],
@@ -266,6 +270,7 @@ def shade_rows(
                 _get(run, x + _WRAP),
                 _get(run, x + _CAVITY),
                 _get(vignette, begin + x),
+                _get(lit, begin + x),
             )
             brightness = brightness_of(light)
             _put(run, x + _BRIGHTNESS, brightness)
