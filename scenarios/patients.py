@@ -9,6 +9,8 @@ import tyro
 from rich.table import Table
 
 from assets.abdomen.synthesis import synthetic_abdomen
+from assets.colon.person import Sex
+from assets.colon.synthesis import ColonPlan, synthetic_colon
 from assets.errors import InputError
 from assets.importers.detect import Request
 from assets.importers.detect import import_source as import_any
@@ -33,15 +35,35 @@ class SynthOptions:
 
     out: Path
     """Folder of the patient; a patient that is there is replaced."""
-    anatomy: Literal["colon", "polyposis", "bronchi", "abdomen"] = "colon"
-    """What to make up: a colon with 3 to 8 polyps, one with 20 to 40 as in attenuated polyposis, an airway tree, or an
-    abdomen inflated for laparoscopy."""
+    anatomy: Literal["colon", "polyposis", "residue", "bronchi", "abdomen"] = "colon"
+    """What to make up: a colon with 3 to 8 polyps, one with 20 to 40 as in attenuated polyposis, one badly prepared
+    (fluid, stool, a collapsed stretch), an airway tree, or an abdomen inflated for laparoscopy."""
     seed: int = 0
     """Decides the patient."""
     tumour: bool = False
     """Grow a tumour in the liver of an abdomen."""
+    sex: Sex | None = None
+    """Of a colon's owner; the seed's choice if not given."""
+    age: float | None = None
+    """Of a colon's owner [years]; the seed's choice if not given."""
+    diverticula: int | None = None
+    """How many a colon has; as many as people of this age have if not given."""
+    residue: bool = False
+    """Leave fluid and stool in a colon."""
+    collapsed: bool = False
+    """Let a stretch of a colon fall together to a slit."""
+
+    @property
+    def plan(self) -> ColonPlan:
+        """What is asked of a colon."""
+        return ColonPlan(self.sex, self.age, self.diverticula, self.residue, self.collapsed)
 
     def __post_init__(self) -> None:
+        if self.plan != ColonPlan() and self.anatomy != "colon":
+            raise InputError(
+                "expected the anatomy colon for sex, age, diverticula, residue or collapsed, "
+                f"found {self.anatomy}"
+            )
         if self.tumour and self.anatomy != "abdomen":
             raise InputError(f"expected the anatomy abdomen for a tumour of the liver, found {self.anatomy}")
 
@@ -103,6 +125,8 @@ def synth(options: SynthOptions) -> None:
     with progress(f"making {options.anatomy} {options.seed}", 1) as advance:
         if options.tumour:
             patient = synthetic_abdomen(options.seed, tumour=True)
+        elif options.plan != ColonPlan():
+            patient = synthetic_colon(options.seed, options.plan)
         else:
             patient = ANATOMIES[options.anatomy](options.seed)
         advance()

@@ -187,9 +187,9 @@ class ColonoscopyScene:
         return replace(state, tip_contact=nearest < CONTACT_MARGIN, contact_depth=max(0.0, -nearest))
 
 
-def _seen_inside() -> tuple[int, int]:
-    """Return the ids of what a scope in the colon sees."""
-    return label_id("colon_wall"), label_id("polyp")
+def _seen_inside() -> frozenset[int]:
+    """Return the ids of what a scope in the colon sees; fluid and stool are seen, and do not stop it."""
+    return frozenset(map(label_id, ("colon_wall", "polyp", "stool", "bowel_fluid")))
 
 
 def anus(patient: Patient) -> Orifice:
