@@ -88,8 +88,11 @@ def _near_pairs(corners: Array) -> list[tuple[Index, Index]]:
 def _edges_through(
     from_corners: Float[np.ndarray, "p 3 3"], to_corners: Float[np.ndarray, "p 3 3"], shared: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Tell whether an edge of the first triangle passes through the inside of the second (Moeller and Trumbore,
-    J. Graphics Tools 2, 1997, doi:10.1080/10867651.1997.10487468); edges that end in a shared corner do not count."""
+    """Tell whether an edge of the first triangle passes through the inside of the second.
+
+    After Moeller and Trumbore, J. Graphics Tools 2, 1997, doi:10.1080/10867651.1997.10487468. Edges that end in a
+    shared corner do not count.
+    """
     a, b, c = np.moveaxis(to_corners, 1, 0)
     through = np.zeros(len(a), bool)
     for one, other in ((0, 1), (1, 2), (2, 0)):

@@ -17,8 +17,8 @@ from assets.mesh import Mesh
 Array = NDArray[np.float64]
 
 # 42 % of 624 screened people had some, 14 on average and 158 at most; by age 35, 40 and 58 % had some, and 8, 15 and
-# 30 % more than ten; of white people's 75 % lay in the sigmoid, 11 % in the descending colon and splenic flexure, 6 % in
-# the transverse colon and 8 % beyond (Peery et al., Clin. Gastroenterol. Hepatol. 14, 2016,
+# 30 % more than ten; of white people's 75 % lay in the sigmoid, 11 % in the descending colon and splenic flexure, 6 %
+# in the transverse colon and 8 % beyond (Peery et al., Clin. Gastroenterol. Hepatol. 14, 2016,
 # doi:10.1016/j.cgh.2016.01.020).
 AGES = (50.0, 60.0)
 """Ends of the age groups [years]."""
@@ -83,9 +83,7 @@ def draw_count(rng: np.random.Generator, person: Person) -> int:
     return int(np.clip(round(median * np.exp(COUNT_SPREAD * size)), 1, MOST)) if has else 0
 
 
-def draw_diverticula(
-    rng: np.random.Generator, wall: Wall, grid: WallGrid, count: int
-) -> tuple[Diverticulum, ...]:
+def draw_diverticula(rng: np.random.Generator, wall: Wall, grid: WallGrid, count: int) -> tuple[Diverticulum, ...]:
     """Place sacs where the wall is even, beside the taeniae, apart from each other and from other limbs.
 
     Args:
@@ -141,7 +139,7 @@ def _fit(grid: WallGrid, arc: float, angle: float, neck: float, sac: float) -> D
     first, left = row - rows // 2, column - columns // 2
     block = grid.points[first : first + rows + 1, np.arange(left, left + columns + 1) % AROUND]
     origin = block.reshape(-1, 3).mean(axis=0)
-    _, spread, axes = np.linalg.svd(block.reshape(-1, 3) - origin)
+    _, _, axes = np.linalg.svd(block.reshape(-1, 3) - origin)
     outward = axes[2] * np.sign(axes[2] @ (origin - grid.middle[row]))
     rim = (_loop_points(block) - origin) @ axes[:2].T
     if np.abs((block - origin) @ outward).max() > UNEVEN or np.linalg.norm(rim, axis=1).min() < 1.1 * neck:
@@ -163,7 +161,7 @@ def _rings(one: Diverticulum, rim: Array) -> Array:
     across = across - (across @ one.outward)[:, None] * one.outward
     spokes = across / np.linalg.norm(across, axis=1, keepdims=True)
     radius = np.concatenate([_OUTLINE[:, 0] * one.neck, one.sac * np.sin(_SAC)])
-    radius = np.maximum(radius, np.concatenate([np.zeros(4), np.where(_SAC < np.pi / 2, one.neck, 0.0)]))
+    radius = np.maximum(radius, np.concatenate([np.zeros(4), np.where(np.pi / 2 > _SAC, one.neck, 0.0)]))
     depth = np.concatenate([_OUTLINE[:, 1] * THIN, THIN + one.sac * (np.cos(_SAC[0]) - np.cos(_SAC)) * 0.9 + 4e-4])
     return np.asarray(one.origin + radius[:, None, None] * spokes + depth[:, None, None] * one.outward)
 
@@ -174,7 +172,9 @@ def _end(one: Diverticulum) -> Array:
 
 def _clear(one: Diverticulum, grid: WallGrid, tree: cKDTree) -> bool:
     """Tell whether a sac keeps off every wall but that around its own opening."""
-    block = grid.points[one.ring : one.ring + one.rows + 1, np.arange(one.column, one.column + one.columns + 1) % AROUND]
+    block = grid.points[
+        one.ring : one.ring + one.rows + 1, np.arange(one.column, one.column + one.columns + 1) % AROUND
+    ]
     sac = _rings(one, _loop_points(block))[3:].reshape(-1, 3)
     return bool(tree.query(sac)[0].min() > APART)
 

@@ -18,8 +18,8 @@ the deviation is chosen."""
 SCREENED = (45.0, 80.0)
 """Ages that are drawn [years]."""
 LONGER = 0.036
-"""Half of how much longer a woman's colon is [m]: 154.3 against 147.1 cm, all of it in the proximal colon (Utano et al.,
-Jpn. J. Radiol. 40, 2022, doi:10.1007/s11604-021-01204-7); given to the transverse colon here."""
+"""Half of how much longer a woman's colon is [m]: 154.3 against 147.1 cm, all of it in the proximal colon (Utano et
+al., Jpn. J. Radiol. 40, 2022, doi:10.1007/s11604-021-01204-7); given to the transverse colon here."""
 AGEING = 0.010
 """How much longer the transverse colon gets in ten years [m]: chosen; it is longer beyond 60 years, by how much the
 abstract does not say (Khashab et al. 2009)."""

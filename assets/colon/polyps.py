@@ -13,6 +13,7 @@ from assets.colon.segments import ANAL_LENGTH
 from assets.colon.wall import Wall
 from assets.mesh import Mesh
 from assets.mesh_check import vertex_normals
+from assets.mesh_intersections import self_intersections
 from assets.patient import Organ
 from assets.transforms import unit
 
@@ -41,8 +42,8 @@ UNEVEN: dict[Paris, float] = {"Is": 0.30, "IIa": 0.22, "Ip": 0.40}
 """Most height of the wall over its plane under a polyp, as a share of the polyp's radius."""
 SINK = 0.001
 """How far the foot lies in the wall [m]."""
-BELLY = 0.0018
-"""How much deeper the middle of the foot lies [m]; less, and the foot runs through the skirt where the wall is uneven."""
+BELLY = 0.0012
+"""How much deeper the middle of the foot lies [m]; less, and the foot runs through the skirt where the wall dips."""
 CLOSE = 1.5e-4
 """A point of the wall is found when it is this near to where it is sought [m]."""
 CLEARANCE = 0.0080
@@ -211,6 +212,13 @@ def _triangles(up: int, under: int) -> NDArray[np.int32]:
     return np.concatenate([sides, cap, foot]).astype(np.int32)
 
 
+def _crosses_itself(mesh: Mesh) -> bool:
+    """Tell whether the skirt and the foot cross, as they may where the wall is uneven."""
+    ring = mesh.triangles.max(axis=1) // AROUND
+    low = (ring < 8) | (ring >= UP - 1)
+    return len(self_intersections(Mesh(mesh.vertices, mesh.triangles[low]))) > 0
+
+
 def draw_polyps(
     rng: np.random.Generator,
     wall: Wall,
@@ -248,6 +256,8 @@ def draw_polyps(
             if grown is None or clear.query(grown[0].vertices)[0].min() < CLEARANCE:
                 continue
             mesh, foot = grown
+            if _crosses_itself(mesh):
+                continue
             taken.append((patch.origin, max(foot, 0.9 * size)))
             attributes = {
                 "paris": paris,

@@ -58,10 +58,10 @@ class _Sections:
 
 
 def _sections(wall: Wall) -> _Sections:
-    arcs = np.arange(ANAL_LENGTH + 0.02, wall.cap - 0.004, _STEP)
-    angles = np.arange(_AROUND) * (2 * np.pi / _AROUND)
+    arcs: Array = np.arange(ANAL_LENGTH + 0.02, wall.cap - 0.004, _STEP, dtype=np.float64)
+    angles: Array = np.arange(_AROUND, dtype=np.float64) * (2 * np.pi / _AROUND)
     points = wall.points(arcs[:, None], np.broadcast_to(angles, (len(arcs), _AROUND)))
-    return _Sections(arcs, angles, points, np.asarray(wall.segments.radius(arcs)))
+    return _Sections(arcs, angles, points, wall.segments.radius(arcs))
 
 
 def _draw_fluid(rng: np.random.Generator, wall: Wall) -> list[Organ]:

@@ -120,8 +120,10 @@ def _draw_fitting(rng: np.random.Generator, person: Person) -> tuple[Course, Seg
 
 
 def _collapse(rng: np.random.Generator, segments: Segments) -> Collapse:
-    """Choose where the bowel has fallen together: 35 % of patients have such a stretch at CT colonography, mostly of the
-    sigmoid (Radiol. Res. Pract. 2013, doi:10.1155/2013/517246)."""
+    """Choose where the bowel has fallen together, mostly in the sigmoid.
+
+    35 % of patients have such a segment at CT colonography (Radiol. Res. Pract. 2013, doi:10.1155/2013/517246).
+    """
     segment = 1 if rng.random() < 0.8 else 2
     start, end = segments.ends[segment] - segments.lengths[segment], segments.ends[segment]
     half = float(rng.uniform(0.025, 0.05))

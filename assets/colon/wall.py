@@ -23,8 +23,8 @@ AROUND = 80
 SNAP = 0.014
 """Rings this near to a fold follow it [m]."""
 SLIT = 0.0085
-"""Half the width that a collapsed segment leaves [m]: that of the anal canal, so that a scope of 13 mm passes. A wall that
-is rigid cannot close and be opened by insufflation."""
+"""Half the width that a collapsed segment leaves [m]: that of the anal canal, so that a scope of 13 mm passes. A wall
+that is rigid cannot close and be opened by insufflation."""
 RINGS, CAP_RINGS = 606, 20
 """Rings of the tube and of its round end: with 80 around this makes 100,000 triangles."""
 
