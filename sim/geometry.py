@@ -1,4 +1,4 @@
-"""Ground truth of the way through a colon: where a point is along the centreline, and where the lumen leads."""
+"""Ground truth of the way through a lumen: where a point is along the centreline, and where the lumen leads."""
 
 import numpy as np
 from jaxtyping import Float
@@ -37,8 +37,26 @@ def colon_centreline(patient: Patient) -> Centreline:
 class CentrelineGuide:
     """Follows a point along the centreline; it remembers the arc where it last was."""
 
-    def __init__(self, patient: Patient, wall: WallDistance) -> None:
-        points = colon_centreline(patient).points
+    def __init__(
+        self,
+        line: Centreline,
+        wall: WallDistance,
+        *,
+        look_ahead: float = LOOK_AHEAD,
+        fall_back: float = FALL_BACK,
+        clearance: float = CLEARANCE,
+    ) -> None:
+        """Start at the line's beginning.
+
+        Args:
+            line: The way.
+            wall: Of the lumen about it.
+            look_ahead: Reach of `lumen_direction` along the line [m]; the defaults are a colonoscope's.
+            fall_back: How far ahead it leads where nothing is seen [m].
+            clearance: Of the lines of sight [m].
+        """
+        self._look_ahead, self._fall_back, self._clearance = look_ahead, fall_back, clearance
+        points = line.points
         knots = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
         self.length = float(knots[-1])
         """Of the centreline [m]."""
@@ -78,12 +96,12 @@ class CentrelineGuide:
             arc: Where the camera is along the centreline [m], from `locate`.
 
         Returns:
-            The unit direction, shape (3,), camera axes, to the farthest centreline point within LOOK_AHEAD ahead whose
-            line of sight stays CLEARANCE inside the lumen; and True. If none is seen: to the point FALL_BACK ahead; and
+            The unit direction, shape (3,), camera axes, to the farthest centreline point within the look-ahead whose
+            line of sight keeps the clearance to the wall; and True. If none is seen: to the fall-back point ahead; and
             False.
         """
         camera = T_world_camera[:3, 3]
-        ahead = np.flatnonzero((self._arc > arc + 1e-9) & (self._arc <= arc + LOOK_AHEAD + 1e-9))
+        ahead = np.flatnonzero((self._arc > arc + 1e-9) & (self._arc <= arc + self._look_ahead + 1e-9))
         candidates = self._points[ahead] if len(ahead) else self._points[-1:]
         lines = candidates - camera
         reach = np.linalg.norm(lines, axis=1)
@@ -91,7 +109,7 @@ class CentrelineGuide:
         clear = self._wall.distance(samples.reshape(-1, 3)).reshape(len(lines), _SAMPLES)
         # A camera near the wall may look along it: no more is asked than it has, and then more and more.
         here = self._wall.distance(camera[None])[0] - 5e-4
-        needed = np.minimum(CLEARANCE, here + 0.25 * self._fractions[None, :] * reach[:, None])
+        needed = np.minimum(self._clearance, here + 0.25 * self._fractions[None, :] * reach[:, None])
         seen = np.flatnonzero(np.all(clear >= needed, axis=1) & (reach > 1e-6))
-        target = candidates[seen[-1]] if len(seen) else self.point(arc + FALL_BACK)
+        target = candidates[seen[-1]] if len(seen) else self.point(arc + self._fall_back)
         return unit(T_world_camera[:3, :3].T @ (target - camera)), bool(len(seen))

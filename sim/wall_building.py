@@ -18,7 +18,8 @@ BAND = 0.006
 """Outside the lumen the distance is exact up to this depth [m]; beyond it is only known to be more."""
 _TUNNEL = 0.06  # the orifice is continued outwards by a straight channel of this length [m], the introducer
 _TUNNEL_INSIDE = 0.01  # and inwards by this [m], so that the rim of the disc is no obstacle
-_TUNNEL_RADIUS = 0.012  # at least [m]: the anal canal opens for the scope
+ANAL_OPENING = 0.012
+"""The channel is at least this wide in an anus, which opens for the scope [m, radius]."""
 
 
 def drop_orifices(mesh: Mesh, orifices: tuple[Orifice, ...]) -> Mesh:
@@ -53,8 +54,11 @@ def build(
     shape: tuple[int, int, int],
     spacing: float,
     threads: int,
+    opening: float,
 ) -> NDArray[np.float32]:
     """Compute the signed distances [m] at the nodes of the grid.
+
+    The channels through the orifices have at least the radius `opening` [m].
 
     Raises:
         InputError: The lumen encloses no node.
@@ -85,7 +89,7 @@ def build(
     if not 0.5 * enclosed < found < 1.5 * enclosed:
         # A lumen that is open, inside out, or whose dropped triangles reach beyond their orifice's disc.
         raise InputError(
-            f"colon lumen: expected a closed surface with orifices as wide as their discs, "
+            f"lumen: expected a closed surface with orifices as wide as their discs, "
             f"found {1e6 * found:.0f} ml inside it and {1e6 * enclosed:.0f} ml by its triangles"
         )
     for solid in solids:
@@ -94,7 +98,7 @@ def build(
     unsigned.reshape(-1)[deep] = _distance(opened, _positions(deep, origin, shape, spacing), threads)
     values = np.where(free, unsigned, -np.minimum(unsigned, BAND)).astype(np.float32)
     for orifice in orifices:
-        _open(values, orifice, origin, spacing)
+        _open(values, orifice, origin, spacing, opening)
     return values
 
 
@@ -206,9 +210,11 @@ def _mark_disc(cut: NDArray[np.bool_], orifice: Orifice, origin: NDArray[np.floa
     window |= ((across <= reach) & (np.abs(along) <= orifice.radius / 4 + spacing)).reshape(window.shape)
 
 
-def _open(values: NDArray[np.float32], orifice: Orifice, origin: NDArray[np.float64], spacing: float) -> None:
+def _open(
+    values: NDArray[np.float32], orifice: Orifice, origin: NDArray[np.float64], spacing: float, opening: float
+) -> None:
     """Unite the free space with a straight channel through the orifice."""
-    radius = max(orifice.radius, _TUNNEL_RADIUS)
+    radius = max(orifice.radius, opening)
     ends = orifice.centre + np.outer([-_TUNNEL, _TUNNEL_INSIDE], orifice.normal)
     low = np.floor((ends.min(0) - radius - origin) / spacing).astype(int).clip(0)
     high = np.ceil((ends.max(0) + radius - origin) / spacing).astype(int) + 1

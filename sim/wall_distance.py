@@ -1,6 +1,7 @@
 """Signed distance to the wall of the free lumen: positive where a scope may be, negative in the wall and in polyps."""
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +15,7 @@ from assets.errors import InputError
 from assets.mesh import Mesh
 from assets.patient import Orifice, Patient
 from sim.atomic import atomic_file
-from sim.wall_building import BAND, build, extent
+from sim.wall_building import ANAL_OPENING, BAND, build, extent
 
 SPACING = 0.002
 """[m]; semilunar folds are 2 to 4 mm thick at the edge, so that the free side of each still has a node of its own."""
@@ -65,23 +66,46 @@ def _strides(shape: tuple[int, ...]) -> NDArray[np.intp]:
 
 
 def patient_wall_distance(
-    patient: Patient, *, spacing: float = SPACING, threads: int = 2, cache: Path | None = None
+    patient: Patient,
+    *,
+    lumen: str = "colon_wall",
+    solids: Collection[str] = ("polyp",),
+    opening: float = ANAL_OPENING,
+    spacing: float = SPACING,
+    threads: int = 2,
+    cache: Path | None = None,
 ) -> WallDistance:
-    """Build the wall distance of a patient's colon: inside its lumen, outside its polyps, open at its orifices.
+    """Build the wall distance of a patient's lumen: inside of it, outside of what stands in it, open at its orifices.
 
     Args:
-        patient: With one organ of kind `lumen` and label `colon_wall`.
+        patient: With one organ of kind `lumen` and that label.
+        lumen: Label of the organ.
+        solids: Labels of what stands in it.
+        opening: The orifices give way to at least this radius [m].
         spacing: Of the grid [m].
         threads: To build with.
         cache: Folder in which grids are kept from run to run, by content; None keeps them in this process only.
 
     Raises:
-        InputError: The patient has no colon lumen, or its lumen encloses nothing.
+        InputError: The patient has no such lumen, or it encloses nothing.
     """
-    lumen = colon_lumen(patient)
-    polyps = tuple(organ.surface for organ in patient.organs if organ.label == "polyp")
-    orifices = tuple(orifice for orifice in patient.orifices if orifice.organ == lumen[0])
-    return wall_distance(lumen[1], polyps, orifices, spacing=spacing, threads=threads, cache=cache)
+    name, surface = lumen_of(patient, lumen)
+    standing = tuple(organ.surface for organ in patient.organs if organ.label in solids)
+    orifices = tuple(orifice for orifice in patient.orifices if orifice.organ == name)
+    return wall_distance(surface, standing, orifices, opening=opening, spacing=spacing, threads=threads, cache=cache)
+
+
+def lumen_of(patient: Patient, label: str) -> tuple[str, Mesh]:
+    """Return name and surface of the patient's lumen with a label.
+
+    Raises:
+        InputError: There is none.
+    """
+    for organ in patient.organs:
+        if organ.kind == "lumen" and organ.label == label:
+            return organ.name, organ.surface
+    found = ", ".join(f"{organ.name} ({organ.kind}, {organ.label})" for organ in patient.organs) or "no organ"
+    raise InputError(f"{patient.name}: expected an organ of kind lumen and label {label}, found {found}")
 
 
 def colon_lumen(patient: Patient) -> tuple[str, Mesh]:
@@ -90,11 +114,7 @@ def colon_lumen(patient: Patient) -> tuple[str, Mesh]:
     Raises:
         InputError: There is none.
     """
-    for organ in patient.organs:
-        if organ.kind == "lumen" and organ.label == "colon_wall":
-            return organ.name, organ.surface
-    found = ", ".join(f"{organ.name} ({organ.kind}, {organ.label})" for organ in patient.organs) or "no organ"
-    raise InputError(f"{patient.name}: expected an organ of kind lumen and label colon_wall, found {found}")
+    return lumen_of(patient, "colon_wall")
 
 
 def wall_distance(
@@ -102,6 +122,7 @@ def wall_distance(
     solids: tuple[Mesh, ...] = (),
     orifices: tuple[Orifice, ...] = (),
     *,
+    opening: float = ANAL_OPENING,
     spacing: float = SPACING,
     threads: int = 2,
     cache: Path | None = None,
@@ -113,12 +134,12 @@ def wall_distance(
     Raises:
         InputError: The lumen encloses no node of the grid.
     """
-    content = hashlib.sha256(f"{_FORMAT} {spacing} {BAND}".encode())
+    content = hashlib.sha256(f"{_FORMAT} {spacing} {BAND} {opening}".encode())
     for mesh in (lumen, *solids):
         content.update(np.ascontiguousarray(mesh.vertices).tobytes() + np.ascontiguousarray(mesh.triangles).tobytes())
     for orifice in orifices:
         content.update(np.array([*orifice.centre, *orifice.normal, orifice.radius]).tobytes())
-    return _cached(_Key(content.hexdigest(), lumen, solids, orifices, spacing, threads, cache))
+    return _cached(_Key(content.hexdigest(), lumen, solids, orifices, opening, spacing, threads, cache))
 
 
 @dataclass(frozen=True)
@@ -129,6 +150,7 @@ class _Key:
     lumen: Mesh
     solids: tuple[Mesh, ...]
     orifices: tuple[Orifice, ...]
+    opening: float
     spacing: float
     threads: int
     cache: Path | None
@@ -146,7 +168,7 @@ def _cached(key: _Key) -> WallDistance:
     path = None if key.cache is None else key.cache / f"wall-{key.digest[:24]}.npz"
     values = None if path is None else _load(path, shape)
     if values is None:
-        values = build(key.lumen, key.solids, key.orifices, origin, shape, key.spacing, key.threads)
+        values = build(key.lumen, key.solids, key.orifices, origin, shape, key.spacing, key.threads, key.opening)
         if path is not None:
             _save(path, values)
     values.setflags(write=False)

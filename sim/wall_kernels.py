@@ -112,3 +112,23 @@ def rough_distance(grid: wp.array3d[wp.float32], spacing: wp.float32, local: wp.
     """Return the distance [m] at the nearest node of the grid: within one and a half spacings of the true one."""
     s = local / spacing
     return corner(grid, wp.int32(wp.rint(s[0])), wp.int32(wp.rint(s[1])), wp.int32(wp.rint(s[2])))
+
+
+@wp.func
+def trilinear_distance(grid: wp.array3d[wp.float32], spacing: wp.float32, local: wp.vec3f) -> wp.float32:
+    """Interpolate the distance [m] between the eight nodes about a place."""
+    s = local / spacing
+    i = wp.int32(wp.floor(s[0]))
+    j = wp.int32(wp.floor(s[1]))
+    k = wp.int32(wp.floor(s[2]))
+    u = s[0] - wp.float32(i)
+    v = s[1] - wp.float32(j)
+    w = s[2] - wp.float32(k)
+    value = wp.float32(0.0)
+    for a in range(2):
+        for b in range(2):
+            share = wp.abs(wp.float32(1 - a) - u) * wp.abs(wp.float32(1 - b) - v)
+            near = corner(grid, i + a, j + b, k)
+            far = corner(grid, i + a, j + b, k + 1)
+            value = value + share * (near + w * (far - near))
+    return value

@@ -15,6 +15,7 @@ CHECKED = (
     "sim.flow",
     "sim.frame",
     "sim.instruments",
+    "sim.laparoscopy",
     "sim.robots",
     "sim.shards",
 )

@@ -9,9 +9,10 @@ from assets.colon.synthesis import synthetic_colon
 from assets.transforms import look_along
 from scenarios.bench.stopwatch import Timing, stopwatch
 from scenarios.figures import Figure
-from sim.colonoscope import CONTROL_STEP, Colonoscope, ScopeCommand
-from sim.geometry import CentrelineGuide, colon_centreline
-from sim.scene import anus
+from sim.flexible_scope import FlexibleScope
+from sim.geometry import CentrelineGuide
+from sim.passage import colon_passage
+from sim.scope_state import CONTROL_STEP, ScopeCommand
 from sim.wall_building import drop_orifices
 from sim.wall_distance import colon_lumen, patient_wall_distance
 from sim.world import BulletWorld
@@ -30,14 +31,14 @@ def bench_physics(*, seed: int = 0, seconds: float = 2.0, threads: int = 2) -> l
         threads: To build the wall distance with; everything else is single-threaded.
     """
     patient = synthetic_colon(seed)
-    surface, orifice, line = colon_lumen(patient)[1], anus(patient), colon_centreline(patient)
+    surface, orifice, line = colon_lumen(patient)[1], colon_passage(patient).orifice, colon_passage(patient).line
     start = time.perf_counter()
     wall = patient_wall_distance(patient, threads=threads)
     build = time.perf_counter() - start
     subset = f"synth:colon:{seed}, {len(surface.triangles)} triangles"
     figures = [Figure("physics.wall.build.s", subset, build, "s", n=1, how=f"2 mm grid, {threads} threads, not cached")]
 
-    scope = Colonoscope(wall, orifice, line.points, insertion=_INSERTION, friction=0.02)
+    scope = FlexibleScope(wall, orifice, line.points, insertion=_INSERTION, friction=0.02)
     to_and_fro = cycle([ScopeCommand(0.008, 0.1)] * 10 + [ScopeCommand(-0.008, -0.1)] * 10)
     step = stopwatch(lambda: scope.step(next(to_and_fro)), seconds=seconds, least=20)
     figures.append(
@@ -46,7 +47,7 @@ def bench_physics(*, seed: int = 0, seconds: float = 2.0, threads: int = 2) -> l
     speed = CONTROL_STEP / step.median
     figures.append(Figure("physics.scope.vs_real_time", subset, speed, "1", n=step.n, how="simulated over spent time"))
 
-    guide = CentrelineGuide(patient, wall)
+    guide = CentrelineGuide(line, wall)
     middle = len(line.points) // 2
     ahead = line.points[middle + 5] - line.points[middle]
     pose = look_along(ahead, np.cross(ahead, np.eye(3)[np.argmin(np.abs(ahead))]), line.points[middle])

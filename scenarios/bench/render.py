@@ -1,96 +1,207 @@
-"""How fast a synthetic colon is rendered with all ground truth, beside PyBullet's TinyRenderer on the same meshes."""
+"""How fast a synthetic colon is rendered with all ground truth, beside other renderers on the same meshes."""
 
+import os
 import statistics
+import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from assets.colon.synthesis import synthetic_colon
+from assets.errors import InputError
+from assets.patient import Patient
 from assets.transforms import look_along
+from scenarios.bench.render_memory import MEMORY_TRIANGLES, bench_memory
+from scenarios.bench.render_rivals import (
+    SARAMIS_SAMPLES,
+    SARAMIS_SIZE,
+    Picture,
+    embree_picture,
+    mitsuba_picture,
+    vtk_picture,
+)
 from scenarios.figures import Figure
 from sim.camera import Camera
+from sim.flow import with_flow
+from sim.frame import Frame
 from sim.render.renderer import Renderer
 from sim.scene_objects import objects_of
 from sim.tiny_renderer import DrawnWorld
 
 _FOV_DEG = 100.0
-"""Of the pinhole, the only lens that TinyRenderer has."""
+"""Of the pinhole, the only lens that TinyRenderer and VTK have."""
 _WIDE_FOV_DEG = 140.0
 """Of the fisheye."""
+_SARAMIS_FOV_DEG = 80.0
+_SIZES = (128, 256, 512)
+_RIVAL_SIZE = 256
+_CHANNELS = "rgb with texture, semantic, instance, depth and normal"
+
+
+@dataclass(frozen=True)
+class Race:
+    """Medians [s] of tasks that took turns, and how they were measured."""
+
+    median: dict[str, float]
+    n: int
 
 
 def bench_render(
-    folder: Path, *, seed: int = 0, rounds: int = 15, threads: int = 2, device: str = "cpu"
+    folder: Path,
+    *,
+    seed: int = 0,
+    rounds: int = 15,
+    threads: int = 2,
+    device: str = "cpu",
+    sizes: Sequence[int] = _SIZES,
+    memory_triangles: int = MEMORY_TRIANGLES,
 ) -> list[dict[str, Any]]:
     """Measure frames from poses along a colon; each round times every renderer once, on the same pose.
 
     Args:
-        folder: Takes the meshes that PyBullet reads; exists.
+        folder: Takes the meshes that other renderers read; exists.
         seed: Of the colon.
         rounds: Measurements of each; the figures are their medians.
         threads: Of the renderer, on the CPU.
         device: Warp's name for the device.
+        sizes: Edges of the square pictures [px].
+        memory_triangles: Triangles of the scene whose memory is measured.
 
     Returns:
-        Figures as in `report.json`.
+        Figures as in `report.json`; those of a rival that is not installed are missing, and a line on stderr says so.
+
+    Raises:
+        InputError: The device is not there.
     """
     patient = synthetic_colon(seed)
     objects = objects_of(patient)
+    poses = poses_along(patient, rounds)
+    largest = max(sizes)
+    rival_size = _RIVAL_SIZE if _RIVAL_SIZE in sizes else largest
+    pinholes = {size: Camera.with_fov(size, size, _FOV_DEG, model="pinhole") for size in sizes}
+    cameras = {f"{size}": camera for size, camera in pinholes.items()}
+    cameras |= {f"{size}.fisheye": Camera.with_fov(size, size, _WIDE_FOV_DEG) for size in {min(sizes), largest}}
+    small = Camera.with_fov(*SARAMIS_SIZE, _SARAMIS_FOV_DEG, model="pinhole")
+    subset = f"synth:colon:{seed}, {sum(len(item.mesh.triangles) for item in objects)} triangles"
+    machine = f"{device}, {threads} threads of {os.cpu_count()} cores"
+    with ExitStack() as stack:
+        renderers = {
+            name: stack.enter_context(Renderer(objects, camera, device=device, threads=threads))
+            for name, camera in (cameras | {"200x100": small}).items()
+        }
+        world = DrawnWorld()
+        stack.enter_context(world)
+        world.show(objects, folder)
+        same = [
+            world.picture(largest, _FOV_DEG, pose) + 1 == renderers[f"{largest}"].render(pose).instance
+            for pose in poses[:3]
+        ]
+        tasks: dict[str, Picture] = {name: renderer.render for name, renderer in renderers.items()}
+        tasks |= {f"{size}.with_flow": _FlowTask(renderers[f"{size}"]) for size in (rival_size, largest)}
+        tasks |= {f"tinyrenderer.{size}": partial(world.picture, size, _FOV_DEG) for size in pinholes}
+        rivals = _there(
+            {
+                f"vtk.{rival_size}": partial(vtk_picture, objects, pinholes[rival_size]),
+                f"embree.{rival_size}": partial(embree_picture, objects, pinholes[rival_size]),
+            }
+        )
+        mitsuba = _there({"mitsuba": partial(mitsuba_picture, objects, _SARAMIS_FOV_DEG, folder)})
+        race = take_turns(tasks | rivals, poses)
+        slow = take_turns(mitsuba, poses[:1])
+
+    figures = []
+    for name, median in race.median.items():
+        how = f"{_what(name)}; median of {race.n} interleaved rounds, {machine}"
+        figures.append(Figure(f"render.colon.{name}.ms", subset, 1e3 * median, "ms", n=race.n, how=how))
+
+    def compare(name: str, rival: float, ours: str, what: str, n: int = race.n) -> None:
+        how = f"times as fast as {what}, ours with {_what(ours)}; medians of interleaved rounds, {machine}"
+        figures.append(Figure(f"render.colon.{name}", subset, rival / race.median[ours], "1", n=n, how=how))
+
+    for size in sizes:
+        compare(f"{size}.vs_tinyrenderer", race.median[f"tinyrenderer.{size}"], f"{size}", _what("tinyrenderer"))
+    for size in {rival_size, largest}:
+        tiny = race.median[f"tinyrenderer.{size}"]
+        compare(f"{size}.with_flow.vs_tinyrenderer", tiny, f"{size}.with_flow", _what("tinyrenderer"))
+    if rivals:
+        best = min(rivals, key=lambda name: race.median[name])
+        compare(f"{rival_size}.vs_best_rival", race.median[best], f"{rival_size}", f"{best}: {_what(best)}")
+        compare(f"{rival_size}.with_flow.vs_best_rival", race.median[best], f"{rival_size}.with_flow", best)
+    if mitsuba:
+        took = slow.median["mitsuba"]
+        how = f"{_what('mitsuba')}; one frame, {machine}"
+        figures.append(Figure("render.colon.200x100.mitsuba.ms", subset, 1e3 * took, "ms", how=how))
+        compare("200x100.vs_saramis_recipe", took, "200x100", _what("mitsuba"), 1)
+    how = f"share of pixels with TinyRenderer's id, {largest} x {largest} px"
+    agreement = float(np.mean(same))
+    figures.append(Figure(f"render.colon.{largest}.mask_agreement", subset, agreement, "1", n=len(same), how=how))
+    figures += bench_memory(triangles=memory_triangles, threads=threads, device=device)
+    return [asdict(figure) for figure in figures]
+
+
+def poses_along(patient: Patient, count: int) -> list[Float[np.ndarray, "4 4"]]:
+    """Look along a colon's centreline from places spread over most of it."""
     points = patient.centrelines[0].points
     poses = []
-    for index in np.linspace(0.1 * len(points), 0.85 * len(points), rounds).astype(int):
+    for index in np.linspace(0.1 * len(points), 0.85 * len(points), count).astype(int):
         forward = points[index + 10] - points[index]
         up = np.cross(forward, np.eye(3)[np.argmin(np.abs(forward))])
         poses.append(look_along(forward, up, points[index]))
+    return poses
 
-    pinholes = {size: Camera.with_fov(size, size, _FOV_DEG, model="pinhole") for size in (128, 256, 512)}
-    cameras = {f"{size}": camera for size, camera in pinholes.items()}
-    cameras |= {f"{size}.fisheye": Camera.with_fov(size, size, _WIDE_FOV_DEG) for size in (128, 512)}
-    renderers = {name: Renderer(objects, camera, device=device, threads=threads) for name, camera in cameras.items()}
-    try:
-        world = DrawnWorld()
-        with world:
-            world.show(objects, folder)
-            same = [
-                world.picture(512, _FOV_DEG, pose) + 1 == renderers["512"].render(pose).instance for pose in poses[:3]
-            ]
-            agreement = float(np.mean(same))
-            tasks: dict[str, Callable[[NDArray[np.float64]], Any]] = {
-                name: renderer.render for name, renderer in renderers.items()
-            }
-            tasks |= {f"tinyrenderer.{size}": partial(world.picture, size, _FOV_DEG) for size in pinholes}
-            took: dict[str, list[float]] = {name: [] for name in tasks}
-            for pose in poses:
-                for name, task in tasks.items():
-                    start = time.perf_counter()
-                    task(pose)
-                    took[name].append(time.perf_counter() - start)
-    finally:
-        for renderer in renderers.values():
-            renderer.close()
 
-    subset = f"synth:colon:{seed}, {sum(len(item.mesh.triangles) for item in objects)} triangles"
-    how = f"median of {rounds} interleaved rounds, {device}, {threads} threads"
-    channels = "rgb, semantic, instance, depth and normal"
-    figures = []
-    for name, times in took.items():
-        what = "rgb, depth and ids" if name.startswith("tiny") else channels
-        median = statistics.median(times)
-        figures.append(Figure(f"render.colon.{name}.ms", subset, 1e3 * median, "ms", n=rounds, how=f"{what}; {how}"))
-    for size in pinholes:
-        ratio = statistics.median(took[f"tinyrenderer.{size}"]) / statistics.median(took[f"{size}"])
-        figures.append(
-            Figure(f"render.colon.{size}.vs_tinyrenderer", subset, ratio, "1", n=rounds, how=f"times as fast; {how}")
-        )
-    figures.append(
-        Figure(
-            "render.colon.512.mask_agreement", subset, agreement, "1", n=3, how="share of pixels with TinyRenderer's id"
-        )
-    )
-    return [asdict(figure) for figure in figures]
+def take_turns(tasks: dict[str, Picture], poses: Sequence[NDArray[np.float64]]) -> Race:
+    """Time every task once on each pose, one task after the other, so that a busy machine slows all alike."""
+    took: dict[str, list[float]] = {name: [] for name in tasks}
+    for pose in poses:
+        for name, task in tasks.items():
+            start = time.perf_counter()
+            task(pose)
+            took[name].append(time.perf_counter() - start)
+    return Race({name: statistics.median(times) for name, times in took.items()}, len(poses))
+
+
+class _FlowTask:
+    """Renders a pose, and the flow to it from the one before."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self._renderer = renderer
+        self._last: Frame | None = None
+
+    def __call__(self, pose: NDArray[np.float64]) -> Frame:
+        frame = self._renderer.render(pose)
+        done = with_flow(self._last or frame, frame)
+        self._last = frame
+        return done
+
+
+def _there(wanted: dict[str, Callable[[], Picture]]) -> dict[str, Picture]:
+    """Prepare the rivals that are installed, and say which are not."""
+    found = {}
+    for name, prepare in wanted.items():
+        try:
+            found[name] = prepare()
+        except InputError as error:
+            print(error, file=sys.stderr)
+    return found
+
+
+def _what(name: str) -> str:
+    """Say what a task draws."""
+    for start, what in {
+        "tinyrenderer": "TinyRenderer's flat rgb, depth and ids",
+        "vtk": "VTK's rgb, ids and depth by software OpenGL",
+        "embree": "one thread of Embree's rays and NumPy: rgb, semantic, instance, depth and flat normal",
+        "mitsuba": f"Mitsuba scalar_rgb, {SARAMIS_SAMPLES} samples, 12 bounces, rgb alone",
+    }.items():
+        if name.startswith(start):
+            return what
+    return f"{_CHANNELS}{', and flow from the frame before' if name.endswith('with_flow') else ''}"

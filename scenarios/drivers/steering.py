@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from perception.prediction import Prediction
-from scenarios.interface import Readings
-from sim.colonoscope import ScopeCommand
+from scenarios.colonoscopy_episode import ScopeReadings
+from sim.scope_state import ScopeCommand
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,13 @@ class Steering:
         self._torque = self._options.torque
         self._insertions: deque[float] = deque(maxlen=self._options.patience)
 
-    def command(self, prediction: Prediction, readings: Readings, phase: str) -> ScopeCommand:
+    def command(self, prediction: Prediction, readings: ScopeReadings, phase: str) -> ScopeCommand:
         """Choose the command for a phase: `insertion`, or else inspection while withdrawing."""
         self._step += 1
         withdrawing = phase == "withdrawal"
         return self._withdraw(prediction, readings) if withdrawing else self._insert(prediction, readings)
 
-    def _insert(self, prediction: Prediction, readings: Readings) -> ScopeCommand:
+    def _insert(self, prediction: Prediction, readings: ScopeReadings) -> ScopeCommand:
         options = self._options
         right, up, angle = _angles(prediction.lumen_direction)
         if self._retreat == 0:
@@ -100,7 +100,7 @@ class Steering:
             roll=0.0,
         )
 
-    def _closed(self, prediction: Prediction, readings: Readings) -> bool:
+    def _closed(self, prediction: Prediction, readings: ScopeReadings) -> bool:
         """Tell whether to draw back: the hand slips, the wall is at the lens, or the insertion does not grow."""
         idle = (
             len(self._insertions) == self._options.patience
@@ -108,7 +108,7 @@ class Steering:
         )
         return idle or readings.blocked or _depth_ahead(prediction) < self._options.near
 
-    def _withdraw(self, prediction: Prediction, readings: Readings) -> ScopeCommand:
+    def _withdraw(self, prediction: Prediction, readings: ScopeReadings) -> ScopeCommand:
         options = self._options
         right, up, _ = _angles(prediction.lumen_direction)
         self._free += 1

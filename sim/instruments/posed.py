@@ -1,5 +1,7 @@
 """Where the parts of an instrument are: link poses and meshes in world axes, from joint values alone."""
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
@@ -50,14 +52,39 @@ def posed_mesh(device: Device, links: dict[str, NDArray[np.float64]]) -> Mesh:
     return joined(list(posed_parts(device, links).values()))
 
 
-def posed_objects(device: Device, links: dict[str, NDArray[np.float64]]) -> tuple[SceneObject, ...]:
-    """Return every part as the renderer wants it; all carry the instrument's label."""
-    materials, label = load_materials(), label_id(device.label)
+def posed_objects(
+    device: Device, links: dict[str, NDArray[np.float64]], *, name: str | None = None
+) -> tuple[SceneObject, ...]:
+    """Return every part as the renderer wants it, in world axes; for an instrument that does not move.
+
+    Args:
+        device: The instrument.
+        links: As of `posed_parts`.
+        name: Of this instrument, None for its device's: each part carries it as its thing, so that all have one
+            instance id, and in front of its own name.
+    """
     meshes = posed_parts(device, links)
     return tuple(
-        SceneObject(f"{device.name}_{part.name}", meshes[part.name], label, materials[part.material], "solid")
+        replace(item, mesh=meshes[part.name])
+        for item, part in zip(device_objects(device, name=name), device.parts, strict=True)
+    )
+
+
+def device_objects(device: Device, *, name: str | None = None) -> tuple[SceneObject, ...]:
+    """Return every part in its own frame, for a scene that poses it by `part_poses`; the rest as of `posed_objects`."""
+    materials, label, thing = load_materials(), label_id(device.label), name or device.name
+    return tuple(
+        SceneObject(f"{thing}_{part.name}", part.mesh, label, materials[part.material], "solid", thing)
         for part in device.parts
     )
+
+
+def part_poses(
+    device: Device, links: dict[str, NDArray[np.float64]], *, name: str | None = None
+) -> dict[str, NDArray[np.float64]]:
+    """Return T_world_part, shape (4, 4), by the name that the part's object has: for `RenderScene.move`."""
+    thing = name or device.name
+    return {f"{thing}_{part.name}": links[part.link] @ part.T_link_part for part in device.parts}
 
 
 def key_points(device: Device, links: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:

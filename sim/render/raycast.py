@@ -14,7 +14,7 @@ _RETRIES = wp.constant(64)
 def cast(
     pose: wp.array[Pose],
     mesh: wp.uint64,
-    triangle_object: wp.array[int],
+    corners: wp.array[wp.vec4i],
     facing: wp.array[float],
     rays: wp.array[wp.vec3],
     triangle: wp.array[int],
@@ -37,7 +37,7 @@ def cast(
             if not query.result:
                 break
             start = start + query.t
-            if wp.dot(query.normal, direction) * facing[triangle_object[query.face]] < 0.0:
+            if wp.dot(query.normal, direction) * facing[corners[query.face][3]] < 0.0:
                 found = query.face
                 share = wp.vec2(query.u, query.v)
                 z = start

@@ -19,9 +19,10 @@ from sim.camera import Camera
 from sim.frame import Frame
 from sim.render import raster, raycast, shading
 from sim.render.appearance import Appearance, LightSettings
-from sim.render.geometry import CLUSTER, Geometry, build_geometry
+from sim.render.geometry import CLUSTER, Geometry
 from sim.render.lens import build_lens, layout
 from sim.render.look import fill_look, gauss_table, tissue_of, tone_table
+from sim.render.scene import RenderScene, on_device, rigid
 from sim.render.textures import noise_volumes
 from sim.render.vessels import vessel_images
 from sim.scene_objects import SceneObject
@@ -46,52 +47,66 @@ class Visibility:
 
 
 class Renderer:
-    """Renders one scene through one camera; owns the device arrays and the threads, so close it or use `with`."""
+    """Renders one scene through one camera; owns device arrays and threads, so close it or use `with`."""
 
     def __init__(
         self,
-        objects: Sequence[SceneObject],
+        objects: Sequence[SceneObject] | RenderScene,
         camera: Camera,
         *,
-        device: str = "cpu",
+        device: str | None = None,
         threads: int = 2,
         visibility: Method | None = None,
     ) -> None:
         """Put the scene on the device.
 
         Args:
-            objects: The scene; instance ids are 1 + the index in it.
+            objects: The scene (see `sim.scene_objects` for its ids), or one that is on a device already.
             camera: Intrinsics and lens of all frames.
-            device: A Warp device, such as `cpu` or `cuda:0`.
+            device: A Warp device, such as `cpu` or `cuda:0`; None for that of the scene, or else the CPU.
             threads: On the CPU, how many threads share a frame; the picture does not depend on it.
             visibility: Rasterise (CPU only) or cast rays; None takes what is faster on the device.
 
         Raises:
             InputError: A mesh is damaged, there are too many objects, or the device cannot do what is asked.
         """
-        if wp.config.log_level < wp.LOG_ERROR:
-            wp.config.log_level = wp.LOG_ERROR  # otherwise Warp reports its devices on the console
-        wp.init()
-        self.camera = camera
-        self.geometry: Geometry = build_geometry(objects)
-        self.metered = 0.0
-        """Mean luminance of the last picture: linear, 1 is full scale and no pixel counts for more than METER_LIMIT."""
-        there = [str(one) for one in wp.get_devices()]
-        if device not in there:
-            raise InputError(f"renderer: expected a device of {', '.join(there)}, found {device!r}")
-        self._device = wp.get_device(device)
-        self._method: Method = visibility or ("raster" if self._device.is_cpu else "raycast")
-        if len(objects) > 65535:
-            raise InputError(f"renderer: expected at most 65535 objects, found {len(objects)}")
         if threads < 1:
             raise InputError(f"renderer: expected at least 1 thread, found {threads}")
+        self.scene = objects if isinstance(objects, RenderScene) else RenderScene(objects, device or "cpu")
+        self.camera = camera
+        self.metered = 0.0
+        """Mean luminance of the last picture: linear, 1 is full scale and no pixel counts for more than METER_LIMIT."""
+        self._device = self.scene.device
+        if device is not None and str(self._device) != device:
+            raise InputError(f"renderer: expected the scene's device {self._device}, found {device}")
+        self._method: Method = visibility or ("raster" if self._device.is_cpu else "raycast")
         if self._method == "raster" and not self._device.is_cpu:
-            raise InputError(f"renderer: expected visibility raycast on {device}, found raster, which is for the CPU")
+            raise InputError(
+                f"renderer: expected visibility raycast on {self._device}, found raster, which is for the CPU"
+            )
+        self._options: dict[str, Any] = {"threads": threads, "visibility": visibility}
         self._threads = threads if self._device.is_cpu else 1
         self._pool = ThreadPoolExecutor(self._threads - 1) if self._threads > 1 else None
-        self._lock = threading.Lock()
-        self._allocate(objects)
-        self._record()
+        try:
+            with self.scene.lock:
+                on_device(self._allocate, "a smaller picture or fewer triangles")
+                on_device(self._record, "a smaller picture or fewer triangles")
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def geometry(self) -> Geometry:
+        """The scene's triangles at rest."""
+        return self.scene.geometry
+
+    def view(self, camera: Camera) -> "Renderer":
+        """Return another renderer of the same scene through another camera, to be closed by itself.
+
+        Raises:
+            InputError: The device has too little memory.
+        """
+        return Renderer(self.scene, camera, **self._options)
 
     def __enter__(self) -> "Renderer":
         return self
@@ -130,11 +145,11 @@ class Renderer:
             A frame without flow. Pixels that see nothing are 0 in every channel.
 
         Raises:
-            InputError: The pose or the exposure is not finite.
+            InputError: The pose or the exposure is not finite, or the pose not rigid.
         """
         if not np.isfinite(exposure) or exposure <= 0:
             raise InputError(f"renderer: expected a positive exposure, found {exposure}")
-        with self._lock:
+        with self.scene.lock:
             self._place(T_world_camera)
             fill_look(
                 self._look[0],
@@ -161,9 +176,9 @@ class Renderer:
         """Find the triangle that each pixel sees.
 
         Raises:
-            InputError: The pose is not finite.
+            InputError: The pose is not finite or not rigid.
         """
-        with self._lock:
+        with self.scene.lock:
             self._place(T_world_camera)
             self._run(shaded=False)
             shape = (self.camera.height, self.camera.width)
@@ -172,31 +187,16 @@ class Renderer:
             weights = np.where(seen[..., None], self._buffers["weights"].numpy().reshape(*shape, 2), 0)
             return Visibility(scene, weights, self._buffers["depth"].numpy().reshape(shape).copy())
 
-    def _allocate(self, objects: Sequence[SceneObject]) -> None:
-        geometry, device = self.geometry, self._device
+    def _allocate(self) -> None:
         self._lens = build_lens(self.camera)
-
-        def put(values: NDArray[Any], kind: Any) -> Any:
-            return wp.array(values, dtype=kind, device=device)
+        put, device, count = self.scene.put, self._device, len(self.scene.objects)
 
         def make(count: int, kind: Any) -> Any:
             return wp.zeros(count, dtype=kind, device=device)
 
         pixels = self.camera.width * self.camera.height
-        self._vertex_shape = put(np.column_stack([geometry.normals, geometry.cavity]), wp.vec4)
-        owned = np.column_stack([geometry.triangles, geometry.triangle_object])
-        self._corners = put(owned.astype(np.int32), wp.vec4i)
-        self._flat_normals = put(geometry.flat_normals, wp.vec3)
-        self._vertex_stain = make(len(geometry.vertices), wp.float32)
-        self._scene: dict[str, Any] = {
-            "vertices": put(geometry.vertices, wp.vec3),
-            "triangle_object": put(geometry.triangle_object, wp.int32),
-            "facing": put(geometry.facing, wp.float32),
-        }
-        self._objects = tuple(objects)
-        self._appearance: Appearance | None = None
         self._tables: dict[str, Any] = {
-            "tissues": make(len(objects), shading.Tissue),
+            "tissues": make(count, shading.Tissue),
             "tone": put(tone_table(), wp.uint8),
             "gauss": put(gauss_table(), wp.float32),
             "volumes": put(noise_volumes(), wp.vec4),
@@ -229,10 +229,14 @@ class Renderer:
 
     def _record(self) -> None:
         """Prepare the launches: what a frame does anew is only to fill in the pose and the look, and to start them."""
-        height, width = self.camera.height, self.camera.width
+        height, width, scene = self.camera.height, self.camera.width, self.scene
+        self._version = scene.version
+        self._appearance: Appearance | None = None
+        self._vertex_stain = wp.zeros(len(scene.geometry.vertices), dtype=wp.float32, device=self._device)
         wp.load_module(shading, device=self._device)
         bands = 2 * self._threads if self._threads > 1 else 1
         rows = [int(row) for row in np.linspace(0, height, bands + 1)]
+        self._culling: Any = None
         self._first: list[Any] = []
         self._second = self._record_raster(rows) if self._method == "raster" else self._record_raycast()
         self._third = [
@@ -246,10 +250,11 @@ class Renderer:
                     self._rays,
                     self._vignette,
                     *self._buffers.values(),
-                    self._flat_normals,
-                    self._vertex_shape,
+                    scene.surface,
+                    scene.flat_normals,
+                    scene.vertex_shape,
                     self._vertex_stain,
-                    self._corners,
+                    scene.corners,
                     *self._tables.values(),
                     *self._channels.values(),
                 ],
@@ -262,34 +267,33 @@ class Renderer:
 
     def _record_raster(self, rows: list[int]) -> list[Any]:
         """Prepare the listing of triangles by parts, and their rasterisation by bands of rows."""
-        geometry, count = self.geometry, len(self.geometry.triangles)
-        parts = [int(part) for part in np.linspace(0, len(geometry.cluster_sphere), self._threads + 1)]
-
-        def put(values: NDArray[Any], kind: Any) -> Any:
-            return wp.array(values, dtype=kind, device=self._device)
-
+        scene, geometry, count = self.scene, self.geometry, len(self.geometry.triangles)
+        parts = self._threads
         listed = [
             wp.zeros(count, dtype=wp.vec4i, device=self._device),
             wp.zeros((count, 4), dtype=wp.vec3, device=self._device),
             wp.zeros(count, dtype=wp.int32, device=self._device),
         ]
-        counts = wp.zeros(self._threads, dtype=wp.int32, device=self._device)
-        starts = put(geometry.cluster_start[parts[:-1]], wp.int32)
+        counts = wp.zeros(2 * parts, dtype=wp.int32, device=self._device)
+        seen = wp.zeros(len(geometry.cluster_sphere) + 1, dtype=wp.int32, device=self._device)
         clusters = [
-            put(geometry.cluster_start, wp.int32),
-            put(geometry.cluster_sphere, wp.vec4),
-            put(geometry.cluster_vertex_start, wp.int32),
-            put(geometry.cluster_vertices, wp.int32),
-            put(geometry.corners, wp.int32),
-            wp.zeros(3 * CLUSTER * self._threads, dtype=wp.vec3, device=self._device),
-            wp.zeros(3 * CLUSTER * self._threads, dtype=wp.vec4, device=self._device),
+            scene.cluster_start,
+            scene.cluster_vertex_start,
+            scene.cluster_vertices,
+            scene.cluster_corners,
+            wp.zeros(3 * CLUSTER * parts, dtype=wp.vec3, device=self._device),
+            wp.zeros(3 * CLUSTER * parts, dtype=wp.vec4, device=self._device),
         ]
-        slopes = put(self._lens.slopes, wp.vec2)
-        table = put(self._lens.radius_over_sine, wp.float32)
-        nearness = wp.zeros(len(self._shown), dtype=wp.float32, device=self._device)
+        width, height = self.camera.width, self.camera.height
+        stride = width + raster.LANES
+        slopes = [scene.put(slope, wp.float32) for slope in self._slopes(stride)]
+        table = scene.put(self._lens.radius_over_sine, wp.float32)
+        nearest = [wp.zeros(stride * height, dtype=kind, device=self._device) for kind in (wp.float32, wp.int32)]
         wp.load_module(raster, device=self._device)
-        for part, (first, last) in enumerate(pairwise(parts)):
-            inputs = [first, last, part, self._pose_array, self._lens.lens, table, self._scene["vertices"]]
+        culled = [self._pose_array, self._lens.lens, scene.cluster_sphere, seen]
+        self._culling = self._launch(raster.cull, 1, culled)
+        for part in range(parts):
+            inputs = [part, parts, seen, self._pose_array, self._lens.lens, table, scene.surface.vertices]
             self._first.append(self._launch(raster.set_up, 1, [*inputs, *clusters, *listed, counts]))
         return [
             self._launch(
@@ -298,39 +302,51 @@ class Renderer:
                 [
                     first,
                     last,
-                    self._lens.lens,
-                    slopes,
-                    starts,
+                    width,
+                    stride,
+                    *slopes,
                     counts,
                     *listed,
-                    nearness,
+                    *nearest,
                     *self._buffers.values(),
                 ],
             )
             for first, last in pairwise(rows)
         ]
 
+    def _slopes(self, stride: int) -> list[NDArray[np.float32]]:
+        """Lay the rays' x / z and y / z out in rows of `stride`; not a number where there is none."""
+        laid = []
+        for axis in range(2):
+            rows = np.full((self.camera.height, stride), np.nan, np.float32)
+            rows[:, : self.camera.width] = self._lens.slopes[:, axis].reshape(rows.shape[0], -1)
+            laid.append(rows.ravel())
+        return laid
+
     def _record_raycast(self) -> list[Any]:
         """Prepare the rays of the whole picture."""
-        if not len(self.geometry.triangles):
+        scene = self.scene
+        mesh = scene.ray_mesh()
+        if mesh is None:
             self._buffers["triangle"].fill_(-1)
             return []
-        indices = wp.array(self.geometry.triangles.ravel(), dtype=wp.int32, device=self._device)
-        self._mesh = wp.Mesh(self._scene["vertices"], indices)
         wp.load_module(raycast, device=self._device)
         inputs = [
             self._pose_array,
-            self._mesh.id,
-            self._scene["triangle_object"],
-            self._scene["facing"],
+            mesh.id,
+            scene.corners,
+            scene.facing,
             self._rays,
             *self._buffers.values(),
         ]
         return [self._launch(raycast.cast, len(self._shown), inputs)]
 
     def _place(self, T_world_camera: NDArray[np.float64]) -> None:
-        if not np.isfinite(T_world_camera).all():
-            raise InputError(f"renderer: expected a finite pose, found {T_world_camera.tolist()}")
+        rigid(T_world_camera, "renderer")
+        if self._version != self.scene.version:
+            self._record()
+        elif self._method == "raycast":
+            self.scene.ray_mesh()
         self._pose[0]["rotation"] = inverse(T_world_camera)[:3, :3]
         self._pose[0]["position"] = T_world_camera[:3, 3]
         if not self._device.is_cpu:
@@ -338,15 +354,20 @@ class Renderer:
 
     def _dress(self, appearance: Appearance) -> None:
         """Prepare what depends on the look alone, if it is another than the last frame's."""
-        if self._appearance == appearance or not self._objects:
+        if self._appearance == appearance or not self.scene.objects:
             return
-        tissues = [tissue_of(item, appearance) for item in self._objects]
+        tissues = [
+            tissue_of(item, int(thing), appearance)
+            for item, thing in zip(self.scene.objects, self.scene.things, strict=True)
+        ]
         self._tables["tissues"].assign(np.array(tissues, dtype=layout(shading.Tissue)))
-        inputs = [self._look_array, self._tables["volumes"], self._scene["vertices"], self._vertex_stain]
+        inputs = [self._look_array, self._tables["volumes"], self.scene.surface.rest, self._vertex_stain]
         wp.launch(shading.stain, dim=len(self.geometry.vertices), inputs=inputs, device=self._device)
         self._appearance = appearance
 
     def _run(self, *, shaded: bool) -> None:
+        if self._culling is not None:
+            self._culling.launch()
         self._share([[launch] for launch in self._first])
         third = self._third if shaded else []
         if len(self._second) == len(third):

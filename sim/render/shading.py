@@ -7,6 +7,7 @@ varies slowly, and vessels; light from the walls around; then the sensor's noise
 
 import warp as wp
 
+from sim.render.moving import Surface, at_rest, from_rest, to_rest
 from sim.render.raster import Pose
 from sim.render.textures import NOISE_LEVELS, NOISE_SIZE
 from sim.render.vessels import VESSEL_LEVELS, VESSEL_SIZE
@@ -30,6 +31,8 @@ _TURN = wp.constant(wp.mat33(0.7071, -0.5, 0.5, 0.5, 0.8536, 0.1464, -0.5, 0.146
 _UNTURN = wp.constant(wp.mat33(0.7071, 0.5, -0.5, -0.5, 0.8536, 0.1464, 0.5, 0.1464, 0.8536))
 _NOISE_BITS = wp.constant(NOISE_SIZE.bit_length() - 1)
 _A_TEXEL = wp.constant(1.0 / NOISE_SIZE)
+_FILM_RELIEF = wp.constant(0.55)  # chosen after real highlights, which are blobs: surface tension levels the film
+_PIT = wp.constant(4.5)  # waves of the pits' pattern in one of the relief's stain
 _STAIN_TEXELS = wp.constant(500.0)  # per metre; a stain's wave is some 12 texels, so 24 mm
 
 
@@ -45,7 +48,7 @@ class Look:
     texture_offset: wp.vec3
     spot: wp.float32
     ambient: wp.float32
-    mottling: wp.float32
+    gain: wp.float32
     vessel_frequency: wp.float32
     vessel_texels: wp.float32
     pixel_angle: wp.float32
@@ -70,7 +73,10 @@ class Tissue:
     vessel_strength: wp.float32
     bump_slope: wp.float32
     texels: wp.float32
+    mottling: wp.float32
+    pits: wp.float32
     label: wp.uint8
+    instance: wp.uint16
 
 
 @wp.func
@@ -197,6 +203,7 @@ def shade(
     triangle: wp.array[int],
     weights: wp.array[wp.vec2],
     depth: wp.array[float],
+    surface: Surface,
     flat_normal: wp.array[wp.vec3],
     vertex_shape: wp.array[wp.vec4],
     vertex_stain: wp.array[float],
@@ -233,7 +240,7 @@ def shade(
 
     normal[pixel] = rotation * flat_normal[index]
     semantic[pixel] = tissue.label
-    instance[pixel] = wp.uint16(corner[3] + 1)
+    instance[pixel] = tissue.instance
 
     u = weights[pixel][0]
     v = weights[pixel][1]
@@ -245,11 +252,20 @@ def shade(
     n = n - wp.max(away + 0.08, 0.0) * ray
 
     # A pixel's footprint on the surface decides how fine a texture it sees.
-    place = p + look.texture_offset
+    # On what has moved, the texture is looked up where the point lies at rest.
+    place = p
+    n_rest = n
+    moved = surface.moved[corner[3]] != 0
+    if moved:
+        place = at_rest(surface, corner, u, v)
+        n_rest = wp.normalize(to_rest(surface, corner, n))
+    place = place + look.texture_offset
     footprint = distance * look.pixel_angle / wp.max(-away, 0.25)
     level = wp.clamp(_octave(footprint * tissue.texels) + 1, 0, _NOISE_LEVELS - 1)
     relief = _noise(volumes, level, _TURN * (place * tissue.texels))
     gradient = (_UNTURN * wp.vec3(relief[0], relief[1], relief[2])) * tissue.bump_slope
+    if moved:
+        gradient = from_rest(surface, corner, gradient)
     bumpy = wp.normalize(n - gradient + wp.dot(gradient, n) * n)
 
     # What a pixel cannot resolve of the relief and of the mesh's own curvature widens the highlight.
@@ -264,15 +280,25 @@ def shade(
     beam = ahead * reach * share
     facing = wp.dot(bumpy, towards) * spread * share
     diffuse = beam * wp.max(facing + tissue.wrap, 0.0) * tissue.wrap_share
-    mirrored = ray - (2.0 * wp.dot(ray, bumpy)) * bumpy
+    # The film's own surface is smoother than the relief that it covers.
+    wet = wp.normalize(n - _FILM_RELIEF * (gradient - wp.dot(gradient, n) * n))
+    mirrored = ray - (2.0 * wp.dot(ray, wet)) * wet
     shine = _shine(look.light_a - p, look.light_b - p, mirrored, alpha2)
     shine = shine * beam * wp.clamp(facing * 6.0, 0.0, 1.0) * tissue.film
 
     # Blood: its amount varies, and vessels hold more of it.
     slow = u * vertex_stain[corner[0]] + v * vertex_stain[corner[1]] + w * vertex_stain[corner[2]]
-    blood = wp.clamp(look.mottling * (0.07 * slow + 0.05 * relief[3]) + 0.1 * shape[3], -0.3, 0.3)
+    blood = wp.clamp(tissue.mottling * (0.055 * slow + 0.05 * relief[3]) + 0.1 * shape[3], -0.3, 0.3)
+    if tissue.pits > 0.0:
+        # A finer wave of the same stain: what lies below a pixel is left out.
+        fine = footprint * tissue.texels * _PIT
+        if fine < 8.0:
+            pit = _noise(
+                volumes, wp.clamp(_octave(fine) + 1, 0, _NOISE_LEVELS - 1), _TURN * (place * (tissue.texels * _PIT))
+            )
+            blood += tissue.pits * pit[3] * (1.0 - 0.125 * fine) * 0.3
     vessel_level = wp.clamp(_octave(footprint * look.vessel_texels), 0, _VESSEL_LEVELS - 1)
-    vessel = _vessels(vessels, place * look.vessel_frequency, n, vessel_level)
+    vessel = _vessels(vessels, place * look.vessel_frequency, n_rest, vessel_level)
     vessel = wp.clamp(vessel * tissue.vessel_strength * (1.0 + 0.4 * slow), 0.0, 1.0)
     albedo = wp.lerp(tissue.colour - blood * tissue.blood, tissue.vessel_colour, vessel)
 
@@ -282,6 +308,8 @@ def shade(
     light = wp.cw_mul(look.light_colour, light) * (1.0 - look.vignette * vignette[pixel])
     brightness = 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2]
     luminance[pixel] = brightness
+    light = light * look.gain
+    brightness = brightness * look.gain
 
     sigma = wp.sqrt(look.shot_noise * brightness + look.read_noise)
     bits = wp.rand_init(int(look.seed), pixel)

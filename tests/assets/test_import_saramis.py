@@ -517,8 +517,8 @@ def test_damaged_colons_are_refused(bowel, tmp_path, what):
 
 def test_the_colonoscopy_scene_takes_the_colon(imported):
     from scenarios.colonoscopy import endoscope_camera
-    from sim.colonoscope import ScopeCommand
     from sim.scene import ColonoscopyScene
+    from sim.scope_state import ScopeCommand
 
     with ColonoscopyScene(imported, camera=endoscope_camera(64, 64)) as scene:
         scene.reset(seed=0, friction=0.02)

@@ -14,13 +14,13 @@ from sim.wall_distance import patient_wall_distance
 @pytest.fixture(scope="module")
 def straight(tube_patient):
     patient = tube_patient(radius=0.02, straight=0.3)
-    return CentrelineGuide(patient, patient_wall_distance(patient))
+    return CentrelineGuide(patient.centrelines[0], patient_wall_distance(patient))
 
 
 @pytest.fixture(scope="module")
 def bent(tube_patient):
     patient = tube_patient(radius=0.012, straight=0.15, bend_radius=0.03, angle=np.pi / 2)
-    return CentrelineGuide(patient, patient_wall_distance(patient))
+    return CentrelineGuide(patient.centrelines[0], patient_wall_distance(patient))
 
 
 def at(position, forward, up=(0.0, 1.0, 0.0)):
@@ -70,7 +70,7 @@ def test_the_direction_turns_with_the_camera(bent):
 
 def test_the_arc_is_followed_and_does_not_jump_to_a_near_limb(tube_patient):
     patient = tube_patient(radius=0.01, straight=0.2, bend_radius=0.015, angle=np.pi, after=0.2)
-    guide = CentrelineGuide(patient, patient_wall_distance(patient))
+    guide = CentrelineGuide(patient.centrelines[0], patient_wall_distance(patient))
     guide.reset(0.1)
     # Between the limbs, nearer to the one that comes back.
     assert guide.locate(np.array([0.0, 0.018, 0.1])) == pytest.approx(0.1, abs=0.003)

@@ -12,7 +12,15 @@ from assets.transforms import apply, compose
 from sim.instruments.command import JointTarget, PointTarget
 from sim.instruments.instrument import Instrument
 from sim.instruments.laparoscope import T_tip_camera, camera_pose, laparoscope_camera, laparoscope_light
-from sim.instruments.posed import device_links, key_points, posed_mesh, posed_objects, posed_parts
+from sim.instruments.posed import (
+    device_links,
+    device_objects,
+    key_points,
+    part_poses,
+    posed_mesh,
+    posed_objects,
+    posed_parts,
+)
 from sim.instruments.table import InstrumentTable
 from sim.world import BulletWorld
 
@@ -112,3 +120,15 @@ def test_shapes_follow_the_state_of_an_instrument():
     parts = posed_parts(device, state.links)
     foremost = parts["jaw_left"].vertices[np.argmin(parts["jaw_left"].vertices[:, 2])]
     np.testing.assert_allclose(foremost, [0.03, 0.0, -0.15], atol=2e-3)
+
+
+def test_moved_parts_are_the_posed_parts():
+    """An instrument that the renderer moves shows what one would that was built where it is."""
+    device = psm_grasper()
+    links = device_links(device, np.eye(4), np.array([0.2, -0.1, 0.12, 0.5, 0.3, -0.4, 0.35, -0.35]))
+    posed = posed_objects(device, links, name="left")
+    assert {item.thing for item in posed} == {"left"}
+    poses = part_poses(device, links, name="left")
+    for item, own in zip(posed, device_objects(device, name="left"), strict=True):
+        assert item.name == own.name
+        np.testing.assert_allclose(apply(poses[own.name], own.mesh.vertices), item.mesh.vertices, atol=1e-6)

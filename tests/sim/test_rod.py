@@ -1,13 +1,16 @@
 """The rod against beam theory, rigid kinematics and friction on a plane."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from assets.instruments.flexible import COLONOSCOPE
 from assets.patient import Orifice
 from assets.transforms import parallel_frames, unit
-from sim.colonoscope import Colonoscope, ScopeCommand, ScopeDevice
+from sim.flexible_scope import FlexibleScope
+from sim.scope_state import ScopeCommand
 from sim.wall_distance import WallDistance
 
 AXIS = np.array([0.0, 0.0, 1.0])
@@ -24,15 +27,15 @@ def space(*, floor: float = -10.0) -> WallDistance:
     return WallDistance(np.ascontiguousarray(values), np.array([-1.0, -1.0, -1.0]), spacing)
 
 
-def settled(scope: Colonoscope, steps: int) -> Colonoscope:
+def settled(scope: FlexibleScope, steps: int) -> FlexibleScope:
     for _ in range(steps):
         scope.step(ScopeCommand())
     return scope
 
 
 def test_a_cantilever_sags_as_the_beam_equation_says():
-    device = ScopeDevice(**UNIFORM)
-    scope = settled(Colonoscope(space(), ORIFICE, PATH, insertion=0.125, device=device), 150)
+    device = replace(COLONOSCOPE, **UNIFORM)
+    scope = settled(FlexibleScope(space(), ORIFICE, PATH, insertion=0.125, device=device), 150)
     nodes = scope.state.nodes
     # Held in place and direction at the last node, the discrete beam is as one clamped half a segment behind it.
     arm = device.spacing * (np.arange(len(nodes) - 1, -1, -1) + 0.5)
@@ -44,8 +47,8 @@ def test_a_cantilever_sags_as_the_beam_equation_says():
 
 @pytest.mark.parametrize(("up", "right"), [(90, 0), (0, 90), (-60, 0), (40, -70)])
 def test_a_free_tip_turns_by_the_commanded_angles(up, right):
-    device = ScopeDevice(density=0.0)
-    scope = Colonoscope(space(), ORIFICE, PATH, insertion=0.2, device=device)
+    device = replace(COLONOSCOPE, density=0.0)
+    scope = FlexibleScope(space(), ORIFICE, PATH, insertion=0.2, device=device)
     before = scope.state.T_world_camera[:3, :3]
     for _ in range(150):
         state = scope.step(
@@ -61,7 +64,7 @@ def test_a_free_tip_turns_by_the_commanded_angles(up, right):
 
 
 def test_roll_turns_the_picture_about_its_axis():
-    scope = Colonoscope(space(), ORIFICE, PATH, insertion=0.2, device=ScopeDevice(density=0.0))
+    scope = FlexibleScope(space(), ORIFICE, PATH, insertion=0.2, device=replace(COLONOSCOPE, density=0.0))
     before = scope.state.T_world_camera[:3, :3]
     for _ in range(6):
         state = scope.step(ScopeCommand(roll=np.radians(15)))
@@ -72,7 +75,7 @@ def test_roll_turns_the_picture_about_its_axis():
 
 
 def test_roll_swings_a_bent_tip_around_the_shaft():
-    scope = Colonoscope(space(), ORIFICE, PATH, insertion=0.2, device=ScopeDevice(density=0.0))
+    scope = FlexibleScope(space(), ORIFICE, PATH, insertion=0.2, device=replace(COLONOSCOPE, density=0.0))
     for _ in range(6):
         bent = scope.step(ScopeCommand(bend_up=np.radians(15))).T_world_camera[:3, 2]
     for _ in range(12):
@@ -83,7 +86,7 @@ def test_roll_swings_a_bent_tip_around_the_shaft():
 
 
 def test_the_camera_frame_is_carried_without_twist():
-    scope = Colonoscope(space(), ORIFICE, PATH, insertion=0.3)
+    scope = FlexibleScope(space(), ORIFICE, PATH, insertion=0.3)
     for k in range(15):
         scope.step(ScopeCommand(0.006, 0.1 * np.cos(k), 0.1, 0.0))
     nodes = scope.state.nodes[::-1]
@@ -97,7 +100,7 @@ def test_the_camera_frame_is_carried_without_twist():
 
 
 def test_the_shaft_keeps_its_length():
-    scope = Colonoscope(space(), ORIFICE, PATH, insertion=0.1)
+    scope = FlexibleScope(space(), ORIFICE, PATH, insertion=0.1)
     for k in range(40):
         scope.step(ScopeCommand(0.008, 0.2 * np.sin(k), 0.1))
     lengths = np.linalg.norm(np.diff(scope.state.nodes, axis=0), axis=1)
@@ -105,27 +108,29 @@ def test_the_shaft_keeps_its_length():
 
 
 def test_sliding_along_a_floor_takes_the_friction_of_the_weight():
-    device = ScopeDevice()
+    device = COLONOSCOPE
     friction = 0.5
     # The wall's force reaches 0.3 mm; each sample, two a segment, floats where it carries its share of the weight.
     sunk = np.sqrt(2 * 6e-4 * (9.81 * device.density * device.spacing / 2) / 1e5)
     floor = -device.tube_radius - 3e-4 + sunk
-    scope = settled(Colonoscope(space(floor=floor), ORIFICE, PATH, insertion=0.3, friction=friction, device=device), 5)
+    scope = settled(
+        FlexibleScope(space(floor=floor), ORIFICE, PATH, insertion=0.3, friction=friction, device=device), 5
+    )
     for _ in range(10):
         state = scope.step(ScopeCommand(0.004))
     weight = 9.81 * device.density * state.insertion
     drag = 3.0 * state.insertion * 0.04
     # The first centimetres hang on the entrance instead of lying on the floor.
     assert state.push_force == pytest.approx(friction * weight + drag, rel=0.12)
-    without = settled(Colonoscope(space(floor=floor), ORIFICE, PATH, insertion=0.3, friction=0.0, device=device), 5)
+    without = settled(FlexibleScope(space(floor=floor), ORIFICE, PATH, insertion=0.3, friction=0.0, device=device), 5)
     for _ in range(10):
         state = without.step(ScopeCommand(0.004))
     assert state.push_force == pytest.approx(drag, rel=0.1)
 
 
 def test_a_step_needs_no_more_work_space_than_it_has():
-    device = ScopeDevice(length=0.5)
-    scope = Colonoscope(space(), ORIFICE, PATH, insertion=0.2, device=device)
+    device = replace(COLONOSCOPE, length=0.5)
+    scope = FlexibleScope(space(), ORIFICE, PATH, insertion=0.2, device=device)
     for _ in range(60):
         state = scope.step(ScopeCommand(0.008))
     assert state.insertion <= device.length - 3 * device.spacing

@@ -9,10 +9,11 @@ from assets.colon.synthesis import synthetic_colon
 from assets.errors import InputError
 from assets.labels import label_id
 from sim.camera import Camera
-from sim.colonoscope import CONTACT_MARGIN, Colonoscope, ScopeCommand
 from sim.degradations.settings import Degradations
+from sim.flexible_scope import CONTACT_MARGIN, FlexibleScope
 from sim.geometry import CentrelineGuide, colon_centreline
 from sim.scene import ColonoscopyScene
+from sim.scope_state import ScopeCommand
 from sim.wall_building import drop_orifices
 from sim.wall_distance import colon_lumen, patient_wall_distance
 from sim.world import BulletWorld
@@ -144,8 +145,9 @@ def test_the_tip_contact_is_pybullets(scene):
 
 
 def drive(patient, wall, *, steered: bool, steps: int) -> tuple[float, bool]:
-    scope = Colonoscope(wall, patient.orifices[0], colon_centreline(patient).points, friction=0.02 if steered else 0.0)
-    guide = CentrelineGuide(patient, wall)
+    line = colon_centreline(patient)
+    scope = FlexibleScope(wall, patient.orifices[0], line.points, friction=0.02 if steered else 0.0)
+    guide = CentrelineGuide(line, wall)
     guide.reset(0.07)
     best, waited, retreat = 0.0, 0, 0
     for _ in range(steps):

@@ -3,15 +3,18 @@
 import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from assets.errors import InputError
+from assets.instruments.flexible import COLONOSCOPE
 from assets.patient import Patient
-from sim.colonoscope import Colonoscope, ScopeCommand, ScopeDevice, ScopeState
+from sim.flexible_scope import FlexibleScope
 from sim.geometry import CentrelineGuide
+from sim.scope_state import ScopeCommand, ScopeState
 from sim.wall_distance import WallDistance, patient_wall_distance
 
 BENT = {"radius": 0.02, "straight": 0.15, "bend_radius": 0.045, "angle": 2.4, "after": 0.2, "fold": 0.006}
@@ -23,8 +26,8 @@ def bent(tube_patient) -> tuple[Patient, WallDistance]:
     return patient, patient_wall_distance(patient)
 
 
-def scope_in(patient: Patient, wall: WallDistance, *, friction: float = 0.02) -> Colonoscope:
-    return Colonoscope(wall, patient.orifices[0], patient.centrelines[0].points, friction=friction)
+def scope_in(patient: Patient, wall: WallDistance, *, friction: float = 0.02) -> FlexibleScope:
+    return FlexibleScope(wall, patient.orifices[0], patient.centrelines[0].points, friction=friction)
 
 
 def steer(guide: CentrelineGuide, state: ScopeState) -> ScopeCommand:
@@ -35,7 +38,7 @@ def steer(guide: CentrelineGuide, state: ScopeState) -> ScopeCommand:
     return ScopeCommand(0.008 * max(np.cos(angle), 0.1), -down, right)
 
 
-def deepest(scope: Colonoscope, wall: WallDistance, state: ScopeState) -> float:
+def deepest(scope: FlexibleScope, wall: WallDistance, state: ScopeState) -> float:
     """Return how deep a node inside the patient presses into the wall [m], by the trilinear grid."""
     inside = state.nodes[state.nodes @ np.array([0.0, 0.0, 1.0]) > 0.012]
     return float(np.max(scope.device.tube_radius - wall.distance(inside)))
@@ -43,9 +46,9 @@ def deepest(scope: Colonoscope, wall: WallDistance, state: ScopeState) -> float:
 
 def travel(
     patient: Patient, wall: WallDistance, steps: int, *, friction: float = 0.02
-) -> tuple[float, float, Colonoscope]:
+) -> tuple[float, float, FlexibleScope]:
     """Steer for some steps; return the arc reached, the deepest contact and the scope."""
-    scope, guide = scope_in(patient, wall, friction=friction), CentrelineGuide(patient, wall)
+    scope, guide = scope_in(patient, wall, friction=friction), CentrelineGuide(patient.centrelines[0], wall)
     guide.reset(0.07)
     depth = 0.0
     for _ in range(steps):
@@ -69,7 +72,7 @@ def test_with_steering_the_tip_gets_round_the_bends(bent, friction):
 
 def test_straight_ahead_the_tip_gets_stuck_even_without_friction(bent):
     patient, wall = bent
-    scope, guide = scope_in(patient, wall, friction=0.0), CentrelineGuide(patient, wall)
+    scope, guide = scope_in(patient, wall, friction=0.0), CentrelineGuide(patient.centrelines[0], wall)
     for _ in range(100):
         state = scope.step(ScopeCommand(0.008))
         guide.locate(state.T_world_camera[:3, 3])
@@ -82,7 +85,7 @@ def test_straight_ahead_the_tip_gets_stuck_even_without_friction(bent):
 def test_pulling_brings_the_tip_back_along_its_way(bent):
     patient, wall = bent
     _, _, scope = travel(patient, wall, 60)
-    guide = CentrelineGuide(patient, wall)
+    guide = CentrelineGuide(patient.centrelines[0], wall)
     guide.reset(0.4)
     arcs = []
     for _ in range(60):
@@ -149,14 +152,15 @@ RUN = """
 import importlib.util, hashlib, sys
 import numpy as np
 from assets.patient import Orifice
-from sim.colonoscope import Colonoscope, ScopeCommand
+from sim.flexible_scope import FlexibleScope
+from sim.scope_state import ScopeCommand
 from sim.wall_distance import WallDistance
 y, z = np.meshgrid(np.linspace(-0.1, 0.1, 101), np.linspace(-0.1, 0.5, 301), indexing="ij")
 x = np.linspace(-0.1, 0.1, 101)[:, None, None]
 values = (0.012 + 0.003 * np.sin(60 * z[None]) - np.hypot(x, y[None] - 0.5 * z[None] ** 2)).astype(np.float32)
 wall = WallDistance(np.ascontiguousarray(values), np.array([-0.1, -0.1, -0.1]), 0.002)
 path = np.array([0.0, 0.0, 1.0]) * np.linspace(0, 0.3, 100)[:, None]
-scope = Colonoscope(wall, Orifice("anus", "c", np.zeros(3), np.array([0.0, 0.0, 1.0]), 0.012), path, friction=0.05)
+scope = FlexibleScope(wall, Orifice("anus", "c", np.zeros(3), np.array([0.0, 0.0, 1.0]), 0.012), path, friction=0.05)
 digest = hashlib.sha256()
 for k in range(40):
     state = scope.step(ScopeCommand(0.008, 0.1 * np.sin(k), 0.1 * np.cos(k), 0.05))
@@ -183,7 +187,7 @@ def test_two_processes_agree_in_every_bit():
 def test_what_makes_no_sense_is_refused(bent, options, message):
     patient, wall = bent
     with pytest.raises(InputError, match=message):
-        Colonoscope(wall, patient.orifices[0], patient.centrelines[0].points, **options)
+        FlexibleScope(wall, patient.orifices[0], patient.centrelines[0].points, **options)
 
 
 def test_a_command_that_is_no_number_is_refused(bent):
@@ -197,9 +201,9 @@ def test_a_softer_device_gets_stuck_later(bent):
     patient, wall = bent
 
     def stuck_at(rigidity: float) -> float:
-        device = ScopeDevice(bending_rigidity=rigidity, shaft_rigidity=rigidity, passive_rigidity=rigidity)
-        scope = Colonoscope(wall, patient.orifices[0], patient.centrelines[0].points, friction=0.0, device=device)
-        guide = CentrelineGuide(patient, wall)
+        device = replace(COLONOSCOPE, bending_rigidity=rigidity, shaft_rigidity=rigidity, passive_rigidity=rigidity)
+        scope = FlexibleScope(wall, patient.orifices[0], patient.centrelines[0].points, friction=0.0, device=device)
+        guide = CentrelineGuide(patient.centrelines[0], wall)
         for _ in range(70):
             guide.locate(scope.step(ScopeCommand(0.008)).T_world_camera[:3, 3])
         return guide.arc
