@@ -20,7 +20,9 @@ from sim.camera import Camera
 FORMAT = "trocar-endoscopy-net-2"
 """What the config calls itself; another layout of the network gets another number."""
 
-_MAX_BYTES = 1 << 30  # the largest network has some 40 MB of weights
+MAX_MODEL_BYTES = 1 << 30
+"""Of a model's file; the largest network has some 40 MB of weights."""
+
 _MAX_CONFIG_BYTES = 1 << 20
 
 
@@ -42,14 +44,7 @@ def save_model(path: Path, network: EndoscopyNet, config: ModelConfig) -> None:
     Raises:
         OSError: The folder cannot be written, or the disk is full.
     """
-    stored = {
-        "format": FORMAT,
-        "size": config.size,
-        "classes": list(CLASSES),
-        "lumen_distance": LUMEN_DISTANCE,
-        "camera": asdict(config.camera),
-        "training": config.training,
-    }
+    stored = config_to_json(config)
     with atomic_file(path.with_suffix(".json")) as stream:
         stream.write(json.dumps(stored, indent=2, sort_keys=True, allow_nan=False).encode() + b"\n")
     with atomic_file(path) as stream:
@@ -97,8 +92,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     try:
         size = path.stat().st_size
-        if size > _MAX_BYTES:
-            raise InputError(f"{path}: expected at most {_MAX_BYTES} bytes of weights, found {size}")
+        if size > MAX_MODEL_BYTES:
+            raise InputError(f"{path}: expected at most {MAX_MODEL_BYTES} bytes of weights, found {size}")
         return load(path.read_bytes())
     except (SafetensorError, ValueError, KeyError) as error:
         raise InputError(f"{path}: expected a safetensors file, found {error}") from None
@@ -118,6 +113,18 @@ def check_image_size(camera: Camera, where: str) -> None:
         )
 
 
+def config_to_json(config: ModelConfig) -> dict[str, Any]:
+    """Return the config as JSON values."""
+    return {
+        "format": FORMAT,
+        "size": config.size,
+        "classes": list(CLASSES),
+        "lumen_distance": LUMEN_DISTANCE,
+        "camera": asdict(config.camera),
+        "training": config.training,
+    }
+
+
 def _load_config(path: Path) -> ModelConfig:
     try:
         if path.stat().st_size > _MAX_CONFIG_BYTES:
@@ -127,16 +134,25 @@ def _load_config(path: Path) -> ModelConfig:
         raise InputError(f"{path}: expected the config beside the weights, found {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: expected JSON, found {error}") from None
+    return config_from_json(stored, str(path))
+
+
+def config_from_json(stored: Any, where: str) -> ModelConfig:
+    """Check a config and make it of JSON values.
+
+    Raises:
+        InputError: It does not fit this version; the line starts with `where`.
+    """
     if not isinstance(stored, dict) or stored.get("format") != FORMAT:
-        raise InputError(f"{path}: expected the config of a model with format {FORMAT!r}")
+        raise InputError(f"{where}: expected the config of a model with format {FORMAT!r}")
     if stored.get("classes") != list(CLASSES) or stored.get("lumen_distance") != LUMEN_DISTANCE:
         raise InputError(
-            f"{path}: expected classes {', '.join(CLASSES)} with lumen beyond {LUMEN_DISTANCE} m, "
+            f"{where}: expected classes {', '.join(CLASSES)} with lumen beyond {LUMEN_DISTANCE} m, "
             f"found {stored.get('classes')} and {stored.get('lumen_distance')}"
         )
     if stored.get("size") not in get_args(Size):
-        raise InputError(f"{path}: expected a size of {', '.join(get_args(Size))}, found {stored.get('size')!r}")
-    camera = camera_from_json(stored.get("camera"), str(path))
-    check_image_size(camera, str(path))
+        raise InputError(f"{where}: expected a size of {', '.join(get_args(Size))}, found {stored.get('size')!r}")
+    camera = camera_from_json(stored.get("camera"), where)
+    check_image_size(camera, where)
     training = stored.get("training")
     return ModelConfig(stored["size"], camera, training if isinstance(training, dict) else {})

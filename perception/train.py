@@ -23,6 +23,7 @@ from perception.dataset import balanced_order, cut_batch, load_split, open_datas
 from perception.device import choose_device, trains_in_bfloat16
 from perception.evaluate import Figure, hue_figures, measure, model_figures, subset_name
 from perception.losses import Losses, losses
+from perception.model_card import write_model_card
 from perception.network import Size
 from perception.training_state import (
     fresh_state,
@@ -212,7 +213,7 @@ def train(options: TrainOptions) -> list[Figure]:
                 "loss": dict(
                     zip([*(field.name for field in fields(Losses)), "total"], sums / max(count, 1), strict=True)
                 ),
-                "validation": {one["name"]: one["value"] if math.isfinite(one["value"]) else None for one in found},
+                "validation": {one["name"]: _finite(one["value"]) for one in found},
             }
             with (options.out / LOG).open("a", encoding="utf-8") as log:
                 log.write(json.dumps(line, sort_keys=True) + "\n")
@@ -241,6 +242,9 @@ def train(options: TrainOptions) -> list[Figure]:
             figures += model_figures(measure(state.average, split_frames, device), split_frames, subset)
             figures += hue_figures(threshold, split_frames, subset)
         bar.update(measuring, total=1, completed=1)
+        config.training["figures"] = [one | {"value": _finite(one["value"])} for one in figures]
+        save_model(options.out / MODEL, state.average, config)
+        write_model_card(options.out / MODEL)
 
     rates = [float(line["frames_per_second"]) for line in read_log(options.out / LOG)]
     where = f"{device.type}, {options.threads} threads, size {options.size}, batch {options.batch}"
@@ -258,6 +262,10 @@ def rate_share(done: float) -> float:
         return 0.02 + 0.98 * done / _WARM_UP
     falling = 0.5 * (1 + math.cos(math.pi * (done - _WARM_UP) / (1 - _WARM_UP)))
     return _FINAL_RATE + (1 - _FINAL_RATE) * falling
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _identity(options: TrainOptions) -> dict[str, Any]:
