@@ -65,10 +65,10 @@ CONVENTIONS: dict[str, str] = {
     "flow_back.png": "optional; as flow.png, to the frame before: where the point was, less where it is",
     "part.png": "optional; 16 bit, 1 + the index of the object in the scene, so of one part of an instrument, exact; 0 "
     "where nothing",
-    "distance.png": "optional; 16 bit way from the camera's centre along the pixel's ray in steps of depth_step metres; "
+    "distance.png": "optional; 16 bit way from the lens along the pixel's ray in steps of depth_step metres; "
     "0 where nothing",
-    "object_point.png": "optional; 16 bit a component in the order red x, green y, blue z: 32768 + round(p / 50 um); the "
-    "point on its object at rest, in the object's own frame (the world's for what never moved); 0, 0, 0 where nothing",
+    "object_point.png": "optional; 16 bit a component in the order red x, green y, blue z: 32768 + round(p / 50 um); "
+    "the point on its object at rest, in the object's own frame (the world's if it never moved); 0, 0, 0 where nothing",
     "light_distance.png": "optional; 16 bit way from the middle of the light guides to the seen point in steps of "
     "depth_step metres; 0 where nothing",
     "meta.json": "pose, camera, time, exposure (gain of the image, 1 is nominal), depth_step and the sample's own data",
