@@ -11,7 +11,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from assets.errors import InputError
-from perception.network import STRIDE, EndoscopyNet, Size, build
+from perception.activations import Activation
+from perception.network import STRIDE, Size, build
+from perception.network_outputs import EndoscopyNet
 from perception.prediction import CLASSES, LUMEN_DISTANCE
 from perception.targets import camera_from_json
 from sim.atomic import atomic_file
@@ -36,6 +38,8 @@ class ModelConfig:
     """The lens the network learned to see through."""
     training: dict[str, Any]
     """Where the weights come from: options, seed, steps, validation figures; JSON values."""
+    activation: Activation = "relu"
+    """Between its layers."""
 
 
 def save_model(path: Path, network: EndoscopyNet, config: ModelConfig) -> None:
@@ -62,7 +66,7 @@ def load_model(path: Path) -> tuple[EndoscopyNet, ModelConfig]:
     """
     config = _load_config(path.with_suffix(".json"))
     tensors = read_tensors(path)
-    network = build(config.size)
+    network = build(config.size, config.activation)
     expected = network.state_dict()
     if set(tensors) != set(expected):
         odd = sorted(set(tensors) ^ set(expected))
@@ -118,6 +122,7 @@ def config_to_json(config: ModelConfig) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "size": config.size,
+        "activation": config.activation,
         "classes": list(CLASSES),
         "lumen_distance": LUMEN_DISTANCE,
         "camera": asdict(config.camera),
@@ -152,7 +157,10 @@ def config_from_json(stored: Any, where: str) -> ModelConfig:
         )
     if stored.get("size") not in get_args(Size):
         raise InputError(f"{where}: expected a size of {', '.join(get_args(Size))}, found {stored.get('size')!r}")
+    activation = stored.get("activation", "relu")
+    if activation not in get_args(Activation):
+        raise InputError(f"{where}: expected an activation of {', '.join(get_args(Activation))}, found {activation!r}")
     camera = camera_from_json(stored.get("camera"), where)
     check_image_size(camera, where)
     training = stored.get("training")
-    return ModelConfig(stored["size"], camera, training if isinstance(training, dict) else {})
+    return ModelConfig(stored["size"], camera, training if isinstance(training, dict) else {}, activation)

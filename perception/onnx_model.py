@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from assets.errors import InputError
 from perception.checkpoint import MAX_MODEL_BYTES, ModelConfig, config_from_json, config_to_json
-from perception.network import EndoscopyNet, Outputs, fold_norms
+from perception.network import fold_norms
+from perception.network_outputs import EndoscopyNet, Outputs
 from perception.prediction import Prediction
 from perception.predictor import check_image, predict, ray_planes
 from sim.atomic import atomic_file

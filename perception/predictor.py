@@ -17,7 +17,8 @@ from assets.errors import InputError
 from perception.centres import decode_centres
 from perception.checkpoint import ModelConfig, load_model
 from perception.device import choose_device
-from perception.network import EndoscopyNet, Outputs, fold_norms
+from perception.network import fold_norms
+from perception.network_outputs import EndoscopyNet, Outputs
 from perception.prediction import CLASSES, Prediction
 from sim.camera import Camera
 

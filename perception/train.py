@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch.nn.utils import clip_grad_norm_
 
 from assets.errors import InputError
+from perception.activations import Activation
 from perception.augment import jitter
 from perception.baseline import fit_hue_threshold
 from perception.calibration import calibrate
@@ -56,7 +57,9 @@ class TrainOptions:
     out: Path
     """Folder of the training; an unfinished training with the same options is resumed."""
     size: Size = "S"
-    """Size of the network."""
+    """Size of the network; or a baseline that sees each pixel by itself: mlp, linear."""
+    activation: Activation = "relu"
+    """Between its layers."""
     epochs: int = 16
     """Passes over the training frames."""
     minutes: float | None = None
@@ -138,10 +141,10 @@ def train(options: TrainOptions) -> list[Figure]:
         steps = options.epochs * steps_per_epoch
 
         # State: fresh, or that of an unfinished training.
-        state = fresh_state(options.size, options.seed, options.weight_decay, device)
+        state = fresh_state(options.size, options.seed, options.weight_decay, device, options.activation)
         identity = _identity(options) | {"index_sha256": index.index_sha256}
         if (options.out / STATE).exists():
-            load_state(options.out / STATE, state, identity)
+            load_state(options.out / STATE, state, identity, {"activation": "relu"})
         keep_log_until(options.out / LOG, state.step)
         seconds_before, start = state.seconds, time.monotonic()
         done = options.done(state.step, steps, state.seconds)
@@ -277,7 +280,7 @@ def _identity(options: TrainOptions) -> dict[str, Any]:
 
 
 def _config(options: TrainOptions, identity: dict[str, Any], camera: Any, step: int) -> ModelConfig:
-    return ModelConfig(options.size, camera, {"options": identity, "step": step})
+    return ModelConfig(options.size, camera, {"options": identity, "step": step}, options.activation)
 
 
 def _plain(name: str, subset: str, value: float, unit: str, n: int, how: str) -> Figure:
