@@ -32,6 +32,10 @@ _UNTURN = wp.constant(wp.mat33(0.7071, 0.5, -0.5, -0.5, 0.8536, 0.1464, 0.5, 0.1
 _NOISE_BITS = wp.constant(NOISE_SIZE.bit_length() - 1)
 _A_TEXEL = wp.constant(1.0 / NOISE_SIZE)
 _FILM_RELIEF = wp.constant(0.55)  # chosen after real highlights, which are blobs: surface tension levels the film
+# Interreflection, fitted to path-traced frames of a synthetic colon (docs/rendering.md): the square of the distance at
+# which the walls' own light begins to fall off [m^2], and the share of it that meets a wall again.
+_LUMEN = wp.constant(0.028 * 0.028)
+_AGAIN = wp.constant(0.88)
 _PIT = wp.constant(4.5)  # waves of the pits' pattern in one of the relief's stain
 _STAIN_TEXELS = wp.constant(500.0)  # per metre; a stain's wave is some 12 texels, so 24 mm
 
@@ -309,8 +313,11 @@ def shade(
     albedo = wp.lerp(tissue.colour - blood * tissue.blood, tissue.vessel_colour, vessel)
 
     # Light that walls throw at each other: it falls off more slowly than the direct light, and each bounce reddens it.
-    around = look.ambient * (1.0 - 0.6 * shape[3]) / (distance * distance + 3.0e-4)
-    light = albedo * diffuse + wp.cw_mul(albedo, albedo) * around + wp.vec3(shine, shine, shine)
+    around = look.ambient * (1.0 - 0.6 * shape[3]) / (distance * distance + _LUMEN)
+    once = wp.cw_mul(albedo, albedo)
+    lost = wp.vec3(1.0, 1.0, 1.0) - _AGAIN * wp.min(albedo, wp.vec3(1.0, 1.0, 1.0))
+    bounced = wp.cw_div(once, lost)
+    light = albedo * diffuse + bounced * around + wp.vec3(shine, shine, shine)
     light = wp.cw_mul(look.light_colour, light) * (1.0 - look.vignette * vignette[pixel])
     brightness = 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2]
     luminance[pixel] = brightness
