@@ -93,7 +93,7 @@ def draw_appearance(rng: np.random.Generator) -> Appearance:
         bump=float(rng.uniform(0.5, 1.5)),
         spot=float(rng.uniform(0.8, 3.0)),
         light_shift=(float(rng.uniform(-0.001, 0.001)), float(rng.uniform(-0.001, 0.001))),
-        temperature=float(rng.uniform(4800.0, 7600.0)),
+        temperature=float(rng.uniform(4500.0, 7200.0)),
         ambient=float(rng.uniform(0.02, 0.075)),
         vignette=float(rng.uniform(0.1, 0.4)),
         shot_noise=float(rng.uniform(0.004, 0.02)),
