@@ -17,7 +17,7 @@ from scenarios.progress import progress
 class BenchOptions:
     """Measure speed on this machine; what is compared is measured in one run."""
 
-    what: tyro.conf.Positional[Literal["anatomy", "render", "physics", "dataset", "all"]]
+    what: tyro.conf.Positional[Literal["anatomy", "render", "physics", "endurance", "dataset", "all"]]
     """Which benchmark."""
     seconds: float = 2.0
     """Time for each single measurement of the data set."""
@@ -71,6 +71,12 @@ def _physics(options: BenchOptions) -> list[Figure]:
     return bench_physics(seed=options.seed, seconds=options.seconds, threads=options.threads) + bench_soft()
 
 
+def _endurance(options: BenchOptions) -> list[Figure]:
+    from scenarios.bench.endurance import bench_endurance
+
+    return bench_endurance(seed=options.seed)
+
+
 def _render(options: BenchOptions) -> list[Figure]:
     from scenarios.bench.render import bench_render
 
@@ -91,6 +97,7 @@ _BENCHES: dict[str, Callable[[BenchOptions], list[Figure]]] = {
     "anatomy": _anatomy,
     "render": _render,
     "physics": _physics,
+    "endurance": _endurance,
     "dataset": _dataset,
 }
 # In the order in which `all` runs them. Each imports what it needs when it is called: their dependencies are heavy.
