@@ -1,56 +1,91 @@
-"""Shift a class' logit to where its Dice on held-out patients is best.
+"""Make a trained network's beliefs right on held-out patients: its operating points, and how sure it says that it is.
 
 The training shows polyps far more often than they come, and weighs their pixels more, so that the network learns them
 at all; what it then says is right for the training's share of polyps, not for a patient's. For a softmax that is a
 constant added to the logit (Saerens et al., Adjusting the outputs of a classifier to new a priori probabilities, Neural
 Computation 14, 2002, doi:10.1162/089976602753284446). The constant is measured here, on patients as they come.
+
+How sure the classes are is set by a temperature (Guo et al., On calibration of modern neural networks, ICML 2017,
+arXiv:1706.04599), the expected error of depth by a factor. All of it is folded into the weights of the last layers.
 """
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64, Shaped
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
 
-from perception.dataset import Frames, cut_batch
-from perception.network import EndoscopyNet
+from perception.centres import decode_centres
+from perception.dataset import Batch, Frames, cut_batch
+from perception.detector import DetectorOptions
+from perception.network import EndoscopyNet, Outputs
 from perception.prediction import POLYP
-from perception.predictor import ray_planes
 
 _BATCH = 16
 _EDGES = np.linspace(-8.0, 8.0, 161)
 """Shifts that are tried; the histogram's bins lie between them."""
 
+_TEMPERATURES = np.exp(np.linspace(np.log(0.25), np.log(4.0), 57))
+_REACH = DetectorOptions().reach
 
-def best_polyp_shift(network: EndoscopyNet, frames: Frames, device: torch.device) -> float:
-    """Find what to add to the polyps' logit so that their Dice, pooled per patient, is best in the mean over patients.
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was done to a network's outputs."""
+
+    polyp_shift: float
+    """Added to the logit of the polyp: there the Dice of the polyps is best."""
+    temperature: float
+    """Divides the logits of all classes, after the shift: there the likelihood of the true classes is best."""
+    depth_scale_factor: float
+    """Multiplies the expected error of log distance: there the likelihood of the errors is best."""
+    centre_shift: float
+    """Added to the logits of the polyps' centres: there a score of 0.5 finds best which regions are polyps."""
+
+
+def calibrate(network: EndoscopyNet, frames: Frames, device: torch.device) -> Calibration:
+    """Fit all of it and put it into the weights, in place.
 
     Args:
         network: Its mode is left at evaluation.
         frames: Of patients that it was not trained on, as they come.
         device: Where the network is.
+    """
+    polyp_shift = best_polyp_shift(network, frames, device)
+    network.shift_class(POLYP, polyp_shift)
+    temperature = best_temperature(network, frames, device)
+    network.divide_classes(temperature)
+    factor = best_depth_scale_factor(network, frames, device)
+    network.shift_depth_scale(float(np.log(factor)))
+    centre_shift = best_centre_shift(network, frames, device)
+    network.shift_centres(centre_shift)
+    return Calibration(polyp_shift, temperature, factor, centre_shift)
+
+
+def best_polyp_shift(network: EndoscopyNet, frames: Frames, device: torch.device) -> float:
+    """Find what to add to the polyps' logit so that their Dice, pooled per patient, is best in the mean over patients.
 
     Returns:
         The shift; 0 if no frame shows a polyp.
     """
-    network.eval()
-    rays = ray_planes(frames.camera, device)
     shape = (len(_EDGES) + 1,)
     others = {name: np.zeros(shape, np.int64) for name in frames.patients}
     polyps = {name: np.zeros(shape, np.int64) for name in frames.patients}
-    with torch.inference_mode():
-        for start in range(0, len(frames), _BATCH):
-            rows = np.arange(start, min(start + _BATCH, len(frames)))
-            batch = cut_batch(frames, rows, device)
-            logits = network(batch.image, batch.log_exposure, rays).class_logits
-            rivals = logits.clone()
-            rivals[:, POLYP] = -torch.inf
-            # A pixel is called polyp when the shift exceeds this.
-            needed = (rivals.amax(dim=1) - logits[:, POLYP]).cpu().numpy()
-            for place, row in enumerate(rows):
-                bins = np.searchsorted(_EDGES, needed[place], side="left")
-                truth = frames.classes[row] == POLYP
-                polyps[frames.patients[row]] += np.bincount(bins[truth], minlength=shape[0])
-                others[frames.patients[row]] += np.bincount(bins[~truth], minlength=shape[0])
+    for rows, _, outputs in _outputs(network, frames, device):
+        logits = outputs.class_logits
+        rivals = logits.clone()
+        rivals[:, POLYP] = -torch.inf
+        # A pixel is called polyp when the shift exceeds this.
+        needed = (rivals.amax(dim=1) - logits[:, POLYP]).cpu().numpy()
+        for place, row in enumerate(rows):
+            bins = np.searchsorted(_EDGES, needed[place], side="left")
+            truth = frames.classes[row] == POLYP
+            polyps[frames.patients[row]] += np.bincount(bins[truth], minlength=shape[0])
+            others[frames.patients[row]] += np.bincount(bins[~truth], minlength=shape[0])
     curves = [dice_by_shift(polyps[name], others[name]) for name in polyps if polyps[name].sum()]
     if not curves:
         return 0.0
@@ -71,3 +106,113 @@ def dice_by_shift(
     right: NDArray[np.int64] = np.cumsum(polyps)[:-1]
     wrong: NDArray[np.int64] = np.cumsum(others)[:-1]
     return np.asarray(2 * right / np.maximum(right + wrong + polyps.sum(), 1))
+
+
+def best_temperature(network: EndoscopyNet, frames: Frames, device: torch.device) -> float:
+    """Find by what to divide the class logits so that the true classes of every second pixel are likeliest."""
+    loss = np.zeros(len(_TEMPERATURES))
+    for _, batch, outputs in _outputs(network, frames, device):
+        logits, truth = outputs.class_logits[..., ::2, ::2], batch.classes[..., ::2, ::2]
+        loss += [float(functional.cross_entropy(logits / t, truth, reduction="sum")) for t in _TEMPERATURES]
+    return float(_TEMPERATURES[int(np.argmin(loss))])
+
+
+def best_depth_scale_factor(network: EndoscopyNet, frames: Frames, device: torch.device) -> float:
+    """Find by what to multiply the scale of the Laplace distribution of the depth's error: the mean of error / scale.
+
+    Returns:
+        The factor; 1 if no distance is known.
+    """
+    total, count = 0.0, 0
+    for _, batch, outputs in _outputs(network, frames, device):
+        valid = batch.distance > 0
+        error = (outputs.log_distance - batch.distance.clamp_min(1e-4).log()).abs() * torch.exp(-outputs.log_scale)
+        total, count = total + float(error[valid].double().sum()), count + int(valid.sum())
+    return total / count if count else 1.0
+
+
+def best_centre_shift(network: EndoscopyNet, frames: Frames, device: torch.device) -> float:
+    """Find what to add to the centres' logits so that peaks above a score of 0.5 have the best F1 as polyps.
+
+    A peak is right when there is a polyp within the detector's reach; each polyp counts by its surest peak.
+
+    Returns:
+        The shift; 0 if no frame shows a polyp.
+    """
+    right, wrong, polyps = list[float](), list[float](), 0
+    for rows, _, outputs in _outputs(network, frames, device):
+        for place, row in enumerate(rows):
+            peaks = decode_centres(outputs.centre_logits[place])
+            logits = np.log(peaks[:, 2]) - np.log1p(-np.minimum(peaks[:, 2], 1 - 1e-6))
+            polyp = frames.classes[row] == POLYP
+            taken = np.zeros(len(frames.centres[row]), np.bool_)
+            polyps += len(taken)
+            for (u, v, _), logit in zip(peaks, logits, strict=True):
+                near = polyp[max(0, round(v) - _REACH) : round(v) + _REACH + 1]
+                if not near[:, max(0, round(u) - _REACH) : round(u) + _REACH + 1].any():
+                    wrong.append(float(logit))
+                elif not taken.all():
+                    distance = np.hypot(*(frames.centres[row][:, :2] - (u, v)).T)
+                    first = int(np.argmin(np.where(taken, np.inf, distance)))
+                    taken[first] = True
+                    right.append(float(logit))
+    if not right:
+        return 0.0
+    return -best_threshold(np.array(right), np.array(wrong), polyps)
+
+
+def best_threshold(right: Float64[np.ndarray, "n"], wrong: Float64[np.ndarray, "m"], present: int) -> float:
+    """Return the threshold with the best F1, midway between two scores: 2 hits / (calls + present).
+
+    Args:
+        right: Scores of the right calls.
+        wrong: Scores of the wrong ones.
+        present: How many right ones there could be.
+    """
+    scores = np.sort(np.concatenate([right, wrong]))
+    hits = len(right) - np.searchsorted(np.sort(right), scores)
+    calls = len(scores) - np.arange(len(scores))
+    best = int(np.argmax(2 * hits / (calls + present)))
+    return float(scores[best] if best == 0 else (scores[best] + scores[best - 1]) / 2)
+
+
+class ReliabilityCounts:
+    """Counts pixels by the belief in the class that is called, to tell how far belief and success agree."""
+
+    def __init__(self, bins: int = 15) -> None:
+        self._bins = bins
+        self._pixels = np.zeros(bins)
+        self._belief = np.zeros(bins)
+        self._right = np.zeros(bins)
+
+    def add(self, belief: Shaped[np.ndarray, "*n"], right: Bool[np.ndarray, "*n"]) -> None:
+        """Count pixels: the belief in their class, within 0 and 1, and whether it is theirs."""
+        place = np.minimum((belief.ravel() * self._bins).astype(np.int64), self._bins - 1)
+        self._pixels += np.bincount(place, minlength=self._bins)
+        self._belief += np.bincount(place, weights=belief.ravel(), minlength=self._bins)
+        self._right += np.bincount(place, weights=right.ravel(), minlength=self._bins)
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error: mean over pixels of |mean belief - share of right ones| of their bin.
+
+        Naeini et al., AAAI 2015, doi:10.1609/aaai.v29i1.9602. NaN if there are no pixels.
+        """
+        total = self._pixels.sum()
+        return float(np.abs(self._belief - self._right).sum() / total) if total else np.nan
+
+
+def _outputs(
+    network: EndoscopyNet, frames: Frames, device: torch.device
+) -> Iterator[tuple[NDArray[np.int64], Batch, Outputs]]:
+    network.eval()
+    with torch.inference_mode():
+        for start in range(0, len(frames), _BATCH):
+            rows = np.arange(start, min(start + _BATCH, len(frames)))
+            batch = cut_batch(frames, rows, device)
+            yield rows, batch, network(batch.image, batch.log_exposure, batch.rays)
+
+
+def sureness(class_logits: Tensor) -> NDArray[np.float32]:
+    """Return the belief in the likeliest class of each pixel, shape (batch, h, w); logits (batch, classes, h, w)."""
+    return np.asarray(class_logits.softmax(dim=1).amax(dim=1).cpu().numpy(), dtype=np.float32)

@@ -17,7 +17,7 @@ from perception.targets import camera_from_json
 from sim.atomic import atomic_file
 from sim.camera import Camera
 
-FORMAT = "trocar-endoscopy-net-1"
+FORMAT = "trocar-endoscopy-net-2"
 """What the config calls itself; another layout of the network gets another number."""
 
 _MAX_BYTES = 1 << 30  # the largest network has some 40 MB of weights

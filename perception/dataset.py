@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,10 @@ from torch import Tensor
 from assets.errors import InputError
 from perception.augment import Turn, turn_of, turns_of
 from perception.checkpoint import check_image_size
+from perception.network import CENTRE_STRIDE
 from perception.prediction import POLYP
 from perception.targets import Targets, sample_targets, straight_distance
+from perception.views import View, from_another_device, zoomed
 from sim.camera import Camera
 from sim.dataset_index import DatasetIndex, leaks, read_dataset
 from sim.shards import read_shard
@@ -24,6 +26,8 @@ MAX_BYTES = 3 << 30
 """Default bound of a split in memory [bytes]: 3 GiB, some 32,000 frames of 128 x 128 px."""
 
 _BYTES_A_PIXEL = 6  # three of colour, one of class, two of distance
+_FOREIGN = 0.35  # share of the training frames that are made to look like those of another device
+_LEAST_SIGMA = 0.7  # cells
 _POLYP_PIXELS = 12  # fewer than this, at 128 x 128, and a frame does not count as one with a polyp
 
 
@@ -45,6 +49,8 @@ class Frames:
     """Unit vector down the lumen, camera axes."""
     visible: Bool[np.ndarray, "n"]
     """Whether the direction is seen past the walls."""
+    centres: tuple[Float32[np.ndarray, "_ 3"], ...]
+    """Of each frame, column, row and pixels of its polyps, as `Targets.polyp_centres`."""
     patients: tuple[str, ...]
     """Of each frame."""
 
@@ -67,6 +73,7 @@ class Frames:
             self.distance[rows],
             self.direction[rows],
             self.visible[rows],
+            self.centres[rows],
             self.patients[rows],
         )
 
@@ -87,6 +94,12 @@ class Batch:
     """Unit vector down the lumen, camera axes."""
     visible: Float[Tensor, "batch"]
     """1 where the direction is seen, else 0."""
+    rays: Float[Tensor, "batch 3 h w"]
+    """Unit direction of each pixel, camera axes; 0 where the lens shows nothing."""
+    centres: Float[Tensor, "batch h/4 w/4"]
+    """1 in the cell of each polyp's middle, falling off around it; see `centre_map`."""
+    foreign: NDArray[np.bool_]
+    """Which frames were made to look like those of a device whose gain is not known, shape (batch,)."""
 
 
 def open_dataset(folder: Path) -> DatasetIndex:
@@ -134,7 +147,7 @@ def load_split(
     shape = (kept, camera.height, camera.width)
     rgb, classes, distance = np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint8), np.empty(shape, np.float16)
     log_exposure, direction = np.empty(kept, np.float32), np.empty((kept, 3), np.float32)
-    visible, patients = np.empty(kept, np.bool_), []
+    visible, centres, patients = np.empty(kept, np.bool_), list[NDArray[np.float32]](), list[str]()
     number = 0
     with ThreadPoolExecutor(threads) as pool:
         for path, info in zip(paths, infos, strict=True):
@@ -149,10 +162,11 @@ def load_split(
                     distance[row] = straight_distance(targets.depth, camera)
                     log_exposure[row], direction[row] = np.log(targets.exposure), targets.lumen_direction
                     visible[row] = targets.lumen_visible
+                    centres.append(targets.polyp_centres)
                     patients.append(targets.patient)
                 number += 1
             advance()
-    return Frames(camera, rgb, log_exposure, classes, distance, direction, visible, tuple(patients))
+    return Frames(camera, rgb, log_exposure, classes, distance, direction, visible, tuple(centres), tuple(patients))
 
 
 def _first_camera(paths: Sequence[Path]) -> Camera:
@@ -201,25 +215,77 @@ def _cycled(items: NDArray[np.int64], count: int, rng: np.random.Generator) -> N
 def cut_batch(
     frames: Frames, rows: NDArray[np.int64], device: torch.device, rng: np.random.Generator | None = None
 ) -> Batch:
-    """Cut frames out as tensors; with `rng` each is flipped or turned by quarters where the lens allows it exactly."""
-    turns = [Turn()] * len(rows)
-    if rng is not None:
-        allowed = turns_of(frames.camera)
-        turns = [allowed[choice] for choice in rng.integers(len(allowed), size=len(rows))]
-    shape = (len(rows), frames.camera.height, frames.camera.width)
-    rgb, classes, distance = np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint8), np.empty(shape, np.float16)
-    direction = np.empty((len(rows), 3), np.float32)
-    for place, (row, turn) in enumerate(zip(rows, turns, strict=True)):
-        rgb[place] = turn_of(frames.rgb[row], turn)
-        classes[place] = turn_of(frames.classes[row], turn)
-        distance[place] = turn_of(frames.distance[row], turn)
-        direction[place] = turn.direction(frames.direction[row])
-    image = torch.from_numpy(rgb).to(device).permute(0, 3, 1, 2)  # a view: channels last
+    """Cut frames out as tensors.
+
+    With `rng` each is altered and its truth with it: flipped or turned by quarters where the lens allows it exactly,
+    zoomed, and some are made to look like those of another device, whose gain reads 1.
+    """
+    rays, allowed = frames.camera.rays()[0], turns_of(frames.camera)
+    views, foreign = [], np.zeros(len(rows), np.bool_)
+    for place, row in enumerate(rows):
+        view = View(
+            frames.rgb[row],
+            frames.classes[row],
+            frames.distance[row].astype(np.float32),
+            rays,
+            frames.centres[row],
+            frames.direction[row],
+            bool(frames.visible[row]),
+        )
+        if rng is not None:
+            view = zoomed(_turned(view, allowed[rng.integers(len(allowed))]), rng)
+            foreign[place] = rng.random() < _FOREIGN
+            view = from_another_device(view, rng) if foreign[place] else view
+        views.append(view)
+
+    def stack(name: str) -> Tensor:
+        return torch.from_numpy(np.stack([getattr(view, name) for view in views])).to(device)
+
+    shape = frames.camera.height // CENTRE_STRIDE, frames.camera.width // CENTRE_STRIDE
+    log_exposure = np.where(foreign, 0, frames.log_exposure[rows]).astype(np.float32)
     return Batch(
-        image=image.float() / 255,
-        log_exposure=torch.from_numpy(frames.log_exposure[rows]).to(device),
-        classes=torch.from_numpy(classes).to(device).long(),
-        distance=torch.from_numpy(distance).to(device).float(),
-        direction=torch.from_numpy(direction).to(device),
-        visible=torch.from_numpy(frames.visible[rows]).to(device).float(),
+        image=stack("rgb").permute(0, 3, 1, 2).float() / 255,  # a view: channels last
+        log_exposure=torch.from_numpy(log_exposure).to(device),
+        classes=stack("classes").long(),
+        distance=stack("distance"),
+        direction=stack("direction"),
+        visible=stack("visible").float(),
+        rays=stack("rays").permute(0, 3, 1, 2),
+        centres=torch.from_numpy(np.stack([centre_map(view.centres, shape) for view in views])).to(device),
+        foreign=foreign,
+    )
+
+
+def centre_map(centres: Float32[np.ndarray, "polyps 3"], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Draw a Gaussian about each polyp's middle, 1 in its cell, as wide as a third of the polyp's radius or more.
+
+    Law and Deng, CornerNet, ECCV 2018, doi:10.1007/978-3-030-01264-9_45; Zhou et al., arXiv:1904.07850.
+
+    Args:
+        centres: Column u, row v and number of pixels of each polyp.
+        shape: Rows and columns of the map, whose cells are of CENTRE_STRIDE pixels.
+    """
+    drawn = np.zeros(shape, np.float32)
+    v, u = np.ogrid[: shape[0], : shape[1]]
+    for column, row, pixels in centres:
+        # Pixel 0 to 3 lie in cell 0.
+        x = min(int((column + 0.5) // CENTRE_STRIDE), shape[1] - 1)
+        y = min(int((row + 0.5) // CENTRE_STRIDE), shape[0] - 1)
+        sigma = max(_LEAST_SIGMA, float(np.sqrt(pixels / np.pi)) / CENTRE_STRIDE / 3)
+        np.maximum(drawn, np.exp(-((u - x) ** 2 + (v - y) ** 2) / (2 * sigma**2)), out=drawn)
+    return drawn
+
+
+def _turned(view: View, turn: Turn) -> View:
+    """Turn a view, whose camera is turned with it: rays and direction stay those of the upright lens."""
+    height, width = view.classes.shape
+    centres = view.centres.copy()
+    centres[:, :2] = turn.point(centres[:, :2], width, height)
+    return replace(
+        view,
+        rgb=turn_of(view.rgb, turn),
+        classes=turn_of(view.classes, turn),
+        distance=turn_of(view.distance, turn),
+        centres=centres,
+        direction=turn.direction(view.direction),
     )

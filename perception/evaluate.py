@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from assets.errors import InputError
 from perception.baseline import HueThreshold, fit_hue_threshold, polyp_counts
+from perception.calibration import ReliabilityCounts, sureness
 from perception.dataset import Frames, cut_batch, load_split, open_dataset
 from perception.metrics import angular_error, bootstrap_by_group, confusion, depth_errors, segmentation_scores
 from perception.network import EndoscopyNet
@@ -59,6 +60,8 @@ class Measurements:
     """Angle between predicted and true direction [rad]."""
     visible_right: Float64[np.ndarray, "n"]
     """1 where it was told right whether the way ahead is seen, else 0."""
+    calibration_error: float
+    """Expected calibration error of the classes over all pixels that the lens shows."""
 
     def mean_dice(self) -> float:
         """Mean over patients of the mean Dice over wall, polyp and lumen, background left out."""
@@ -96,6 +99,7 @@ def measure(network: EndoscopyNet, frames: Frames, device: torch.device) -> Meas
     network.eval()
     rays = ray_planes(frames.camera, device)
     ray_z = rays[2].cpu().numpy()
+    shown, reliability = ray_z > 0, ReliabilityCounts()
     counts = {name: np.zeros((len(CLASSES), len(CLASSES)), np.int64) for name in dict.fromkeys(frames.patients)}
     depth, angle, right = np.empty((len(frames), 4)), np.empty(len(frames)), np.empty(len(frames))
     with torch.inference_mode():
@@ -109,13 +113,15 @@ def measure(network: EndoscopyNet, frames: Frames, device: torch.device) -> Meas
             truths = frames.distance[rows].astype(np.float32) * ray_z
             angle[rows] = angular_error(outputs.direction.cpu().numpy(), frames.direction[rows])
             right[rows] = (outputs.visible_logit.cpu().numpy() > 0) == frames.visible[rows]
+            correct = predicted == frames.classes[rows]
+            reliability.add(sureness(outputs.class_logits)[:, shown], correct[:, shown])
             for place, row in enumerate(rows):
                 counts[frames.patients[row]] += confusion(predicted[place], frames.classes[row], len(CLASSES))
                 valid = truths[place] > 0
                 raw = depth_errors(depths[place], truths[place], valid)
                 scaled = depth_errors(depths[place], truths[place], valid, median_scaled=True)
                 depth[row] = raw.abs_rel, scaled.abs_rel, raw.rmse, raw.delta
-    return Measurements(counts, depth, angle, right)
+    return Measurements(counts, depth, angle, right, reliability.error)
 
 
 def model_figures(measured: Measurements, frames: Frames, subset: str) -> list[Figure]:
@@ -147,6 +153,19 @@ def model_figures(measured: Measurements, frames: Frames, subset: str) -> list[F
         found.append(_by_frame(f"model.direction.error_{name}_deg", angles, frames, subset, "deg", how))
     how = f"share of frames where it is told right whether the direction is seen; {size}"
     found.append(_by_frame("model.direction.visible_accuracy", measured.visible_right, frames, subset, "1", how))
+    how = f"expected calibration error of the class called, 15 equal bins, over the pixels that the lens shows; {size}"
+    found.append(
+        Figure(
+            name="model.ece",
+            subset=subset,
+            value=measured.calibration_error,
+            unit="1",
+            low=None,
+            high=None,
+            n=len(frames),
+            how=f"{how}; n counts frames",
+        )
+    )
     return found
 
 

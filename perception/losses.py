@@ -34,6 +34,8 @@ class Losses:
     """1 - cosine of the angle between the directions."""
     visible: Tensor
     """Binary cross-entropy of the visibility of the way ahead."""
+    centres: Tensor
+    """Focal loss of the heat map of polyps' centres."""
 
     @property
     def total(self) -> Tensor:
@@ -46,6 +48,7 @@ class Losses:
             + 0.1 * self.scale
             + 2 * self.direction
             + 0.2 * self.visible
+            + 0.2 * self.centres
         )
 
 
@@ -69,7 +72,19 @@ def losses(outputs: Outputs, batch: Batch) -> Losses:
         scale=masked_mean(likelihood, valid),
         direction=(weight * turn).sum() / weight.sum(),
         visible=functional.binary_cross_entropy_with_logits(outputs.visible_logit, batch.visible),
+        centres=centre_loss(outputs.centre_logits, batch.centres),
     )
+
+
+def centre_loss(logits: Float[Tensor, "batch h w"], truth: Float[Tensor, "batch h w"]) -> Float[Tensor, ""]:
+    """Focal loss of a heat map, forgiving near a centre; over the number of centres.
+
+    Law and Deng, CornerNet, ECCV 2018, doi:10.1007/978-3-030-01264-9_45, equation 1 with alpha = 2, beta = 4.
+    """
+    share, centre = logits.sigmoid(), truth == 1
+    found = (1 - share) ** 2 * functional.logsigmoid(logits)
+    denied = (1 - truth) ** 4 * share**2 * functional.logsigmoid(-logits)
+    return -torch.where(centre, found, denied).sum() / centre.sum().clamp_min(1)
 
 
 def soft_dice_loss(

@@ -29,6 +29,10 @@ _WIDTHS: dict[Size, tuple[int, int, int, int]] = {
 _BLOCKS: dict[Size, tuple[int, int, int, int]] = {"S": (1, 1, 2, 2), "M": (1, 2, 2, 2), "L": (2, 2, 3, 3)}
 _IMAGE_CHANNELS = 4  # red, green, blue, log radiance
 _PIXEL_OUTPUTS = len(CLASSES) + 2
+CENTRE_STRIDE = 4
+"""A cell of the heat map of polyps' centres stands for so many pixels, both ways."""
+
+_RARE = -4.6  # logit of 1 %: a centre is rare, and training starts from there (RetinaNet, doi:10.1109/ICCV.2017.324)
 _TYPICAL_LOG_DISTANCE = -3.5  # log of 0.03 m: where training starts; half a colon's calibre
 
 
@@ -46,6 +50,8 @@ class Outputs:
     """Unit vector down the lumen, camera axes."""
     visible_logit: Float[Tensor, "batch"]
     """Logit of the probability that the direction is seen past the walls."""
+    centre_logits: Float[Tensor, "batch h/4 w/4"]
+    """Logits of a heat map that peaks at the middle of each polyp; a cell stands for 4 x 4 pixels."""
 
 
 class EndoscopyNet(nn.Module):
@@ -67,23 +73,27 @@ class EndoscopyNet(nn.Module):
         self.decode = nn.ModuleList([_Convolution(width, width) for width in widths[:-1]])
         self.pixels = nn.Conv2d(widths[0], 4 * _PIXEL_OUTPUTS, 3, padding=1)
         self.heat = nn.Conv2d(widths[-2], 1, 1)
+        self.centres = nn.Sequential(_Convolution(widths[1], widths[1]), nn.Conv2d(widths[1], 1, 1))
+        nn.init.constant_(self._centre_bias(), _RARE)
         self.frame = nn.Sequential(nn.Linear(widths[-1] + 3, 64), nn.ReLU(inplace=True), nn.Linear(64, 4))
 
     def forward(
         self,
         image: Float[Tensor, "batch 3 h w"],
         log_exposure: Float[Tensor, "batch"],
-        rays: Float[Tensor, "3 h w"],
+        rays: Float[Tensor, "*batch 3 h w"],
     ) -> Outputs:
-        """Look at a batch of images through one lens.
+        """Look at a batch of images.
 
         Args:
             image: sRGB within 0 and 1.
             log_exposure: Log of the device's gain, which tells bright from near.
-            rays: Unit direction of each pixel, camera axes; 0 where the lens shows nothing.
+            rays: Unit direction of each pixel, camera axes, 0 where the lens shows nothing; one lens for all, or one
+                each.
         """
         batch = image.shape[0]
-        coarse_rays = functional.avg_pool2d(rays[None], 2).expand(batch, -1, -1, -1)  # (B, 3, h/2, w/2)
+        rays = rays if rays.ndim == 4 else rays[None]  # (B or 1, 3, h, w)
+        coarse_rays = functional.avg_pool2d(rays, 2).expand(batch, -1, -1, -1)  # (B, 3, h/2, w/2)
         gain = log_exposure.view(batch, 1, 1, 1)
         # A point light at the tip falls off with the square of the distance, so the log of the radiance is nearly
         # linear in the log of the distance; 2.2 undoes most of the sRGB curve.
@@ -97,14 +107,17 @@ class EndoscopyNet(nn.Module):
             x = encode(down(x))
         pooled = x.mean(dim=(2, 3))  # (B, c)
         x = x + self.context(pooled)[:, :, None, None]
-        heat = None
+        maps_by_stride = []
         for lateral, decode, skip in zip(reversed(self.lateral), reversed(self.decode), reversed(skips), strict=True):
             x = decode(skip + functional.interpolate(lateral(x), scale_factor=2.0, mode="nearest"))
-            heat = self.heat(x) if heat is None else heat  # (B, 1, h/8, w/8)
+            maps_by_stride.append(x)  # h/8, h/4, h/2
+        heat = self.heat(maps_by_stride[0])  # (B, 1, h/8, w/8)
+        centres = self.centres(maps_by_stride[1])[:, 0].float()  # (B, h/4, w/4)
         maps = functional.pixel_shuffle(self.pixels(x), 2).float()  # (B, 6, h, w)
         direction, visible = self._ahead(heat, pooled, rays)
         log_distance = maps[:, -2] + _TYPICAL_LOG_DISTANCE
-        return Outputs(maps[:, : len(CLASSES)], log_distance, maps[:, -1].clamp(-6, 2) - 1, direction, visible)
+        log_scale = maps[:, -1].clamp(-6, 2) - 1
+        return Outputs(maps[:, : len(CLASSES)], log_distance, log_scale, direction, visible, centres)
 
     @torch.no_grad()
     def shift_class(self, index: int, shift: float) -> None:
@@ -113,12 +126,37 @@ class EndoscopyNet(nn.Module):
         assert bias is not None
         bias[4 * index : 4 * index + 4] += shift  # each class has a channel for each of the 2 x 2 pixels
 
-    def _ahead(self, heat: Tensor | None, pooled: Tensor, rays: Tensor) -> tuple[Tensor, Tensor]:
+    @torch.no_grad()
+    def divide_classes(self, temperature: float) -> None:
+        """Divide the logits of all classes, in place: the likeliest class stays, the belief in it changes."""
+        bias, count = self.pixels.bias, 4 * len(CLASSES)
+        assert bias is not None
+        self.pixels.weight[:count] /= temperature
+        bias[:count] /= temperature
+
+    @torch.no_grad()
+    def shift_depth_scale(self, shift: float) -> None:
+        """Add to the log of the expected error of log distance, in place."""
+        bias = self.pixels.bias
+        assert bias is not None
+        bias[-4:] += shift
+
+    @torch.no_grad()
+    def shift_centres(self, shift: float) -> None:
+        """Add to the logits of the polyps' centres, in place."""
+        self._centre_bias().add_(shift)
+
+    def _centre_bias(self) -> Tensor:
+        last = self.centres[-1]
+        assert isinstance(last, nn.Conv2d)
+        assert last.bias is not None
+        return last.bias
+
+    def _ahead(self, heat: Tensor, pooled: Tensor, rays: Tensor) -> tuple[Tensor, Tensor]:
         """Add the mean ray under a heat map, right when the way is seen, and what the frame says when it is not."""
-        assert heat is not None
-        coarse = functional.avg_pool2d(rays, 8).flatten(1).float()  # (3, n)
+        coarse = functional.avg_pool2d(rays, 8).flatten(2).float()  # (B or 1, 3, n)
         share = heat.flatten(1).float().softmax(dim=1)  # (B, n)
-        seen = share @ coarse.T
+        seen = (share[:, None] * coarse).sum(dim=2)  # (B, 3)
         frame = self.frame(torch.cat([pooled, seen.to(pooled.dtype)], dim=1)).float()
         return functional.normalize(seen + frame[:, :3], dim=1, eps=1e-6), frame[:, 3]
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from assets.errors import InputError
+from perception.centres import decode_centres
 from perception.checkpoint import ModelConfig, load_model
 from perception.device import choose_device
 from perception.network import EndoscopyNet, Outputs, fold_norms
@@ -81,7 +82,10 @@ class Predictor:
             outputs = self.network(image, torch.log(torch.tensor([exposure], device=self.device)).float(), self.rays)
             maps = _maps(outputs, self.rays).cpu()
             ahead = torch.cat([outputs.direction[0], outputs.visible_logit.sigmoid()]).double().cpu().numpy()
-        return _prediction(_unfit(maps, inner, rgb.shape[0], rgb.shape[1]), ahead)
+            centres = decode_centres(outputs.centre_logits[0])
+        return _prediction(
+            _unfit(maps, inner, rgb.shape[0], rgb.shape[1]), ahead, _unfit_places(centres, inner, rgb.shape)
+        )
 
 
 def ray_planes(camera: Camera, device: torch.device) -> Tensor:
@@ -98,14 +102,38 @@ def _maps(outputs: Outputs, rays: Tensor) -> Tensor:
     return torch.cat([outputs.class_logits[0].softmax(dim=0), torch.stack([depth, scale, shown])])
 
 
-def _prediction(maps: NDArray[np.float32], ahead: NDArray[np.float64]) -> Prediction:
+def _prediction(maps: NDArray[np.float32], ahead: NDArray[np.float64], centres: NDArray[np.float32]) -> Prediction:
     count = len(CLASSES)
     probabilities, depth, scale, shown = maps[:count], maps[count], maps[count + 1], maps[count + 2] > 0.5
-    entropy = -np.sum(probabilities * np.log(np.maximum(probabilities, 1e-8)), axis=0) / np.log(count)
-    doubt = 1 - np.clip(1 - entropy, 0, 1) * np.exp(-scale)
-    direction = ahead[:3] / np.linalg.norm(ahead[:3])
-    uncertainty = float(doubt[shown].mean()) if shown.any() else 1.0
-    return Prediction(probabilities, depth, scale, direction, float(ahead[3]), uncertainty)
+    doubt = np.where(shown, 1 - (1 - class_entropy(probabilities)) * np.exp(-scale), 0).astype(np.float32)
+    return Prediction(
+        probabilities=probabilities,
+        depth=depth,
+        depth_scale=scale,
+        lumen_direction=ahead[:3] / np.linalg.norm(ahead[:3]),
+        lumen_visible=float(ahead[3]),
+        uncertainty=doubt,
+        frame_uncertainty=float(doubt[shown].mean()) if shown.any() else 1.0,
+        polyp_centres=centres,
+    )
+
+
+def class_entropy(probabilities: Float32[np.ndarray, "classes h w"]) -> NDArray[np.float32]:
+    """Return the entropy of the classes in each pixel over its maximum, within 0 and 1, shape (h, w)."""
+    entropy = -np.sum(probabilities * np.log(np.maximum(probabilities, 1e-8)), axis=0) / np.log(len(probabilities))
+    return np.asarray(np.clip(entropy, 0, 1), dtype=np.float32)
+
+
+def _unfit_places(
+    places: NDArray[np.float32], inner: tuple[slice, slice], shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """Bring places (u, v, score) in the network's image back to the image of a shape; those in the margin go."""
+    found = places.copy()
+    inside = np.ones(len(places), np.bool_)
+    for axis, part, size in ((0, inner[1], shape[1]), (1, inner[0], shape[0])):
+        found[:, axis] = (places[:, axis] - part.start + 0.5) * size / (part.stop - part.start) - 0.5
+        inside &= (found[:, axis] >= -0.5) & (found[:, axis] <= size - 0.5)
+    return found[inside]
 
 
 def _fit(rgb: NDArray[np.uint8], width: int, height: int) -> tuple[NDArray[np.uint8], tuple[slice, slice]]:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Num, UInt8
+from jaxtyping import Bool, Float32, Num, UInt8, UInt16
 from numpy.typing import NDArray
 
 from assets.errors import InputError
@@ -16,6 +16,9 @@ from sim.camera import Camera
 from sim.shards import Sample
 
 _ON_WALL = ("colon_wall", "blood", "stool")
+LEAST_POLYP = 4
+"""[px] A polyp of which less is seen has no centre."""
+
 _LABELS = (*_ON_WALL, "polyp")
 
 
@@ -39,6 +42,8 @@ class Targets:
     """Unit vector down the lumen, camera axes."""
     lumen_visible: bool
     """Whether this direction is seen past the walls."""
+    polyp_centres: Float32[np.ndarray, "polyps 3"]
+    """Column u, row v [px] and visible pixels of each polyp that is nearer than LUMEN_DISTANCE; the largest first."""
     patient: str
     """Whose colon it is; splits and intervals go by this."""
 
@@ -52,23 +57,45 @@ def sample_targets(sample: Sample) -> Targets:
     meta = sample.meta()
     camera = camera_from_json(meta.get("camera"), f"{sample.where}.meta.json")
     rgb, semantic, depth = sample.channel("rgb"), sample.channel("semantic"), sample.channel("depth")
-    for name, array in (("rgb", rgb), ("semantic", semantic), ("depth", depth)):
+    instance = sample.channel("instance")
+    for name, array in (("rgb", rgb), ("semantic", semantic), ("depth", depth), ("instance", instance)):
         if array.shape[:2] != (camera.height, camera.width):
             raise InputError(
                 f"{sample.where}.{name}.png: expected {camera.width} x {camera.height} px as its camera, "
                 f"found {array.shape[1]} x {array.shape[0]}"
             )
+    classes = class_map(semantic, depth, camera, labels=_labels(meta, sample.where))
     return Targets(
         rgb=rgb,
         exposure=_positive(meta, "exposure", sample.where),
         camera=camera,
-        classes=class_map(semantic, depth, camera, labels=_labels(meta, sample.where)),
+        classes=classes,
         depth=depth,
         valid=depth > 0,
         lumen_direction=_direction(meta, sample.where),
         lumen_visible=_flag(meta, "lumen_visible", sample.where),
+        polyp_centres=polyp_centres(classes, instance),
         patient=_text(meta, "patient", sample.where),
     )
+
+
+def polyp_centres(classes: UInt8[np.ndarray, "h w"], instance: UInt16[np.ndarray, "h w"]) -> NDArray[np.float32]:
+    """Find the middle of what is seen of each polyp.
+
+    Args:
+        classes: Class ids.
+        instance: Which thing each pixel shows.
+
+    Returns:
+        Column u, row v [px] and number of pixels of each polyp of at least LEAST_POLYP, the largest first, shape
+        (polyps, 3).
+    """
+    rows, columns = np.nonzero(classes == POLYP)
+    ids, member, pixels = np.unique(instance[rows, columns], return_inverse=True, return_counts=True)
+    u = np.bincount(member, weights=columns, minlength=len(ids)) / np.maximum(pixels, 1)
+    v = np.bincount(member, weights=rows, minlength=len(ids)) / np.maximum(pixels, 1)
+    found = np.column_stack([u, v, pixels])[pixels >= LEAST_POLYP]
+    return found[np.argsort(-found[:, 2], kind="stable")].astype(np.float32)
 
 
 def class_map(

@@ -17,15 +17,13 @@ from torch.nn.utils import clip_grad_norm_
 from assets.errors import InputError
 from perception.augment import jitter
 from perception.baseline import fit_hue_threshold
-from perception.calibration import best_polyp_shift
+from perception.calibration import calibrate
 from perception.checkpoint import ModelConfig, save_model
 from perception.dataset import balanced_order, cut_batch, load_split, open_dataset
 from perception.device import choose_device, trains_in_bfloat16
 from perception.evaluate import Figure, hue_figures, measure, model_figures, subset_name
 from perception.losses import Losses, losses
 from perception.network import Size
-from perception.prediction import POLYP
-from perception.predictor import ray_planes
 from perception.training_state import (
     fresh_state,
     keep_log_until,
@@ -134,7 +132,6 @@ def train(options: TrainOptions) -> list[Figure]:
             raise InputError(f"{options.data}: expected at least {options.batch} training frames, found {len(frames)}")
         bar.update(reading, note=f"{len(frames)} to train, {len(held_out)} to validate")
         some_held_out = held_out.every(-(-len(held_out) // _VALIDATION_FRAMES))
-        rays = ray_planes(frames.camera, device)
         with_polyp = frames.with_polyp
         steps_per_epoch = len(frames) // options.batch
         steps = options.epochs * steps_per_epoch
@@ -160,12 +157,12 @@ def train(options: TrainOptions) -> list[Figure]:
             for place in range(state.step % steps_per_epoch, steps_per_epoch):
                 rng = np.random.default_rng([options.seed, 2, state.step])
                 batch = cut_batch(frames, order[place * options.batch : (place + 1) * options.batch], device, rng)
-                image, log_exposure = jitter(batch.image, batch.log_exposure, rng)
+                image, log_exposure = jitter(batch.image, batch.log_exposure, batch.foreign, rng)
                 for group in state.optimiser.param_groups:
                     group["lr"] = options.learning_rate * rate_share(done)
                 state.network.train()
                 with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
-                    outputs = state.network(image, log_exposure, rays)
+                    outputs = state.network(image, log_exposure, batch.rays)
                 parts = losses(outputs, batch)
                 loss = parts.total
                 state.optimiser.zero_grad(set_to_none=True)
@@ -225,9 +222,12 @@ def train(options: TrainOptions) -> list[Figure]:
             save_state(options.out / STATE, state, identity)
             last_save = time.monotonic()
 
-        # Polyps were shown more often than they come: their logit is shifted to what serves the held-out patients.
-        state.average.shift_class(POLYP, best_polyp_shift(state.average, held_out, device))
-        save_model(options.out / MODEL, state.average, _config(options, identity, frames.camera, state.step))
+        # Polyps were shown more often than they come: beliefs are made right for the held-out patients.
+        before = measure(state.average, held_out, device).calibration_error
+        calibration = calibrate(state.average, held_out, device)
+        config = _config(options, identity, frames.camera, state.step)
+        config.training["calibration"] = asdict(calibration) | {"ece_before": before}
+        save_model(options.out / MODEL, state.average, config)
 
         # Figures, on every frame of the patients held out.
         measuring = bar.add_task("measuring", total=None, note="")

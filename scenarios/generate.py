@@ -11,10 +11,8 @@ import numpy as np
 from assets.errors import InputError
 from assets.labels import load_labels
 from assets.sources import load_source, resolve_patients
-from perception.prediction import POLYP
-from perception.targets import class_map
 from scenarios.catalogue import driver_named, scenario_named
-from scenarios.colonoscopy import endoscope_camera
+from scenarios.interface import Task
 from scenarios.loop import Moment, run_episode
 from scenarios.parallel import run_pieces
 from scenarios.progress import progress
@@ -25,12 +23,11 @@ from sim.dataset_index import DatasetIndex, write_dataset
 from sim.degradations.settings import Degradations, draw_degradations
 from sim.folder_lock import exclusive
 from sim.render.appearance import Appearance, draw_appearance
-from sim.scene import ColonoscopyScene
 from sim.shards import Sample, ShardInfo, encode, index_record, read_shard, shard_info, write_shard
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-POLYP_SHARE = 0.002  # of the picture: 33 px at 128 x 128
+SOUGHT_SHARE = 0.002  # of the picture: 33 px at 128 x 128
 MAX_EPISODES = 8  # runs on one patient to collect its frames; a scope that is stuck at once yields few a run
 
 
@@ -51,7 +48,7 @@ class GenerateOptions:
     every: int = 3
     """Record every so many control steps."""
     polyp_every: int = 1
-    """Record every so many while a polyp is seen within 50 mm: such frames are rare, and are what is searched for."""
+    """Record every so many while what is searched for is seen: in the colon a polyp within 50 mm, which is rare."""
     size: tuple[int, int] = (128, 128)
     """Width and height [px]."""
     appearance: bool = True
@@ -85,7 +82,7 @@ def generate(options: GenerateOptions) -> DatasetIndex:
         OSError: The folder cannot be written.
     """
     sources = resolve_patients(options.patients)
-    scenario_named(options.scenario)
+    driver_named(options.driver, scenario_named(options.scenario).task)
     with exclusive(options.out):
         start_run(options.out, "trocar dataset generate", options)
         remove_leftovers(options.out)
@@ -139,18 +136,19 @@ def record_patient(piece: _Piece) -> ShardInfo:
     patient = load_source(piece.patient)
     # the patient's own seed: no other patient, and no number of workers, changes it
     base = zlib.crc32(f"{options.seed}/{piece.patient}".encode())
-    camera = endoscope_camera(*options.size)
-    with ColonoscopyScene(patient, camera=camera, threads=1, cache=cache_folder()) as scene:
+    scenario = scenario_named(options.scenario)
+    task = scenario.task
+    with task.open_scene(patient, task.camera(*options.size), cache_folder()) as scene:
         for episode in range(MAX_EPISODES):
             rng = np.random.default_rng([base, episode])
             appearance = draw_appearance(rng) if options.appearance else Appearance()
             seed = int(rng.integers(1 << 31))
             degradations = draw_degradations(rng, share=options.degradations)
-            record = _Recorder(samples, options, piece, appearance, degradations, episode, seed)
+            record = _Recorder(samples, options, piece, task, appearance, degradations, episode, seed)
             run_episode(
                 scene,
-                scenario_named(options.scenario),
-                driver_named(options.driver),
+                scenario,
+                driver_named(options.driver, task),
                 seed,
                 appearance=appearance,
                 degradations=degradations,
@@ -169,6 +167,7 @@ class _Recorder:
         samples: list[Sample],
         options: GenerateOptions,
         piece: _Piece,
+        task: Task,
         appearance: Appearance,
         degradations: Degradations,
         episode: int,
@@ -177,6 +176,7 @@ class _Recorder:
         self._samples = samples
         self._options = options
         self._piece = piece
+        self._sought = task.sought
         self._appearance = appearance
         self._degradations = degradations
         self._episode = episode
@@ -185,7 +185,7 @@ class _Recorder:
 
     def __call__(self, moment: Moment) -> bool:
         """Record the moment if its turn has come; say whether more are wanted."""
-        every = self._options.polyp_every if self._shows_polyp(moment) else self._options.every
+        every = self._options.polyp_every if self._shows_sought(moment) else self._options.every
         if moment.situation.step % every:
             return True
         meta: dict[str, Any] = {
@@ -200,17 +200,15 @@ class _Recorder:
             "lumen_visible": bool(moment.truth.lumen_visible),
             "appearance": asdict(self._appearance),
             "degradations": asdict(self._degradations),
-            "contact": bool(moment.situation.state.tip_contact),
-            "arc": moment.situation.arc,
+            **moment.situation.meta(),
         }
         key = f"{source_name(self._piece.patient)}-{self._episode:02d}-{moment.situation.step:05d}"
         self._samples.append(encode(moment.frame, meta, key=key))
         return len(self._samples) < self._options.frames
 
-    def _shows_polyp(self, moment: Moment) -> bool:
-        frame = moment.frame
-        classes = class_map(frame.semantic, frame.depth, frame.camera)
-        return int(np.count_nonzero(classes == POLYP)) >= POLYP_SHARE * classes.size
+    def _shows_sought(self, moment: Moment) -> bool:
+        classes = moment.truth.classes
+        return int(np.count_nonzero(classes == self._sought)) >= SOUGHT_SHARE * classes.size
 
 
 def split_of(index: int, count: int, splits: Sequence[float]) -> Split:

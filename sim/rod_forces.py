@@ -11,7 +11,6 @@ import warp as wp
 
 from sim.wall_kernels import rough_distance, smooth_distance
 
-
 SAMPLES = 4
 """Places on each segment, its first node among them, at which the wall is felt. A row of balls is no smooth shaft: the
 edge of a fold catches between two of them. With two places on 10 mm the notch is 0.5 mm deep and its flank stands at 21

@@ -13,8 +13,11 @@ CHECKED = (
     "sim.codec",
     "sim.dataset_index",
     "sim.flow",
+    "sim.key_points",
+    "sim.stereo",
     "sim.frame",
     "sim.instruments",
+    "sim.laparoscopy",
     "sim.robots",
     "sim.shards",
 )

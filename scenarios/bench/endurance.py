@@ -6,12 +6,12 @@ from pathlib import Path
 
 from assets.colon.synthesis import synthetic_colon
 from scenarios.colonoscopy import COLONOSCOPY, caecum_reached, endoscope_camera, stuck, withdrawn
+from scenarios.colonoscopy_episode import ScopeSituation
 from scenarios.drivers.oracle import Oracle
 from scenarios.figures import Figure
-from scenarios.interface import Phase, Situation
+from scenarios.interface import CONTROL_STEP, Phase
 from scenarios.loop import run_episode
 from sim.scene import ColonoscopyScene
-from sim.scope_state import CONTROL_STEP
 
 _MEGABYTE = 1e6
 _WARM_UP = 20  # resets before memory is counted: caches and arenas fill
@@ -31,12 +31,12 @@ def bench_endurance(*, seed: int = 0, steps: int = 6000, resets: int = 1000) -> 
     patient = synthetic_colon(seed)
     turns = {"in": 0, "out": 0}
 
-    def arrived(situation: Situation) -> bool:
+    def arrived(situation: ScopeSituation) -> bool:
         there = caecum_reached(situation)
         turns["in"] += there
         return there or stuck(situation)
 
-    def left(situation: Situation) -> bool:
+    def left(situation: ScopeSituation) -> bool:
         out = withdrawn(situation)
         turns["out"] += out
         return out or stuck(situation)
@@ -61,13 +61,16 @@ def bench_endurance(*, seed: int = 0, steps: int = 6000, resets: int = 1000) -> 
         speed = summary.simulated_time / summary.wall_time
     subset = f"synth:colon:{seed}, friction {long_one.friction}"
     minutes = steps * CONTROL_STEP / 60
+    deepest = 1e3 * summary.measures["contact_depth_max"]
     how = f"oracle, {minutes:.3g} simulated minutes in one episode, 64 x 64 px"
     return [
         Figure("physics.endurance.steps", subset, summary.steps, "control steps", how=f"without a fault; {how}"),
         Figure("physics.endurance.caecum_reached", subset, turns["in"], "times", how=how),
         Figure("physics.endurance.withdrawn", subset, turns["out"], "times", how=how),
-        Figure("physics.endurance.deepest_contact.mm", subset, 1e3 * summary.contact_depth_max, "mm", how=how),
-        Figure("physics.endurance.memory.mb", subset, grown / _MEGABYTE, "MB", how=f"growth of the resident set; {how}"),
+        Figure("physics.endurance.deepest_contact.mm", subset, deepest, "mm", how=how),
+        Figure(
+            "physics.endurance.memory.mb", subset, grown / _MEGABYTE, "MB", how=f"growth of the resident set; {how}"
+        ),
         Figure("physics.endurance.vs_real_time", subset, speed, "1", how=f"simulated over spent time; {how}"),
         Figure(
             "physics.scope.reset_memory.mb",

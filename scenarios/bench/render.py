@@ -30,7 +30,7 @@ from scenarios.bench.render_rivals import (
 )
 from scenarios.figures import Figure
 from sim.camera import Camera
-from sim.flow import with_flow
+from sim.flow import FlowRecorder
 from sim.frame import Frame
 from sim.render.renderer import Renderer
 from sim.scene_objects import objects_of
@@ -174,13 +174,11 @@ class _FlowTask:
 
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
-        self._last: Frame | None = None
+        self._recorder = FlowRecorder(renderer)
 
     def __call__(self, pose: NDArray[np.float64]) -> Frame:
         frame = self._renderer.render(pose)
-        done = with_flow(self._last or frame, frame)
-        self._last = frame
-        return done
+        return self._recorder.add(frame) or frame
 
 
 def _there(wanted: dict[str, Callable[[], Picture]]) -> dict[str, Picture]:

@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from perception.prediction import Prediction
+from perception.prediction import Prediction, mask_centres
+from scenarios.colonoscopy_episode import ScopeReadings
 from scenarios.drivers.steering import Steering
-from scenarios.interface import Observation, Readings
+from scenarios.interface import Observation
 from sim.camera import Camera
 from sim.scope_state import ScopeCommand
 
@@ -45,10 +46,12 @@ class Classical:
             depth_scale=np.zeros(grey.shape, np.float32),
             lumen_direction=_towards_largest(dark, observation.camera),
             lumen_visible=1.0,
-            uncertainty=0.0,
+            uncertainty=np.zeros(grey.shape, np.float32),
+            frame_uncertainty=0.0,
+            polyp_centres=mask_centres(polyps & (dark == 0)),
         )
 
-    def act(self, prediction: Prediction, readings: Readings, phase: str) -> ScopeCommand:
+    def act(self, prediction: Prediction, readings: ScopeReadings, phase: str) -> ScopeCommand:
         """Steer as every driver does."""
         return self._steering.command(prediction, readings, phase)
 

@@ -1,6 +1,7 @@
 """The instruments of one world, moved together: commands in, states out, and the whole saved and restored."""
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -18,6 +19,22 @@ on its side of a wall is pushed back, one that has passed it is pushed through."
 _LONGEST_SUBSTEP = 1 / 480  # [s]
 _WATCHED = 3  # substeps from one look for tunnelling to the next, in which nothing moves by its own radius
 _LARGEST_STATE = 1 << 20  # bytes
+
+
+class Coupling(ABC):
+    """What shares the world with the instruments and moves with them, in frames of a control step."""
+
+    @abstractmethod
+    def frames(self, duration: float) -> int:
+        """Return into how many frames a control step of a duration [s] is to be cut."""
+
+    @abstractmethod
+    def load(self) -> None:
+        """Push on the instruments during the substep that comes."""
+
+    @abstractmethod
+    def meet(self, duration: float) -> None:
+        """Move on by a frame of a duration [s], at whose end the instruments are where they are now."""
 
 
 class InstrumentTable:
@@ -47,12 +64,19 @@ class InstrumentTable:
         """The states after the last step."""
         return {name: instrument.state for name, instrument in self.instruments.items()}
 
-    def step(self, commands: Mapping[str, Command], duration: float = CONTROL_STEP) -> dict[str, InstrumentState]:
+    def step(
+        self,
+        commands: Mapping[str, Command],
+        duration: float = CONTROL_STEP,
+        *,
+        coupling: Coupling | None = None,
+    ) -> dict[str, InstrumentState]:
         """Move all instruments through one control step.
 
         Args:
             commands: By name; an instrument without one goes on towards its last target.
             duration: Of the step [s].
+            coupling: What moves with them, such as soft tissue; None for nothing.
 
         Returns:
             The states after it.
@@ -71,16 +95,23 @@ class InstrumentTable:
         for name, instrument in self.instruments.items():
             way = instrument.aim(commands.get(name), duration)
             count = max(count, int(np.ceil(way / (SAFE_SHARE * instrument.device.smallest_ball))))
+        frames = 1 if coupling is None else coupling.frames(duration)
+        a_frame = int(np.ceil(count / frames))
+        count = a_frame * frames
         self._forget_contacts()
         self._world.set_substep(duration / count)
         for index in range(count):
             for instrument in self.instruments.values():
                 instrument.drive((index + 1) / count, duration / count)
+            if coupling is not None:
+                coupling.load()
             self._world.advance()
             for instrument in self.instruments.values():
                 instrument.feel(self._anatomy, 1 / count)
                 if index % _WATCHED == 0 or index == count - 1:
                     instrument.watch(self._time + (index + 1) * duration / count)
+            if coupling is not None and (index + 1) % a_frame == 0:
+                coupling.meet(duration / frames)
         self._time += duration
         return {name: instrument.read(self._time) for name, instrument in self.instruments.items()}
 

@@ -43,7 +43,7 @@ class Appearance:
     """Factor on the film's roughness."""
     bump: float = 1.0
     """Factor on the height of the surface texture."""
-    spot: float = 1.0
+    spot: float = 1.5
     """Exponent of the cosine in the light guides' beam."""
     light_shift: tuple[float, float] = (0.0, 0.0)
     """Shift of the light guides across the lens [m]."""
@@ -57,6 +57,10 @@ class Appearance:
     """Standard deviation of the photon noise at full scale, as a share of it."""
     read_noise: float = 0.003
     """Standard deviation of the sensor's own noise, as a share of full scale."""
+    gain: float = 1.2
+    """What the processor makes of the metered light: above 1 brighter than the metering asks for."""
+    object_seed: int = 0
+    """Decides how each thing differs in colour from the material's mean, as polyps do."""
     texture_offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Shift of all surface textures [m]."""
 
@@ -65,20 +69,22 @@ def draw_appearance(rng: np.random.Generator) -> Appearance:
     """Draw a look at random, within what real colonoscopies show."""
     return Appearance(
         hue=float(rng.uniform(-1, 1)),
-        saturation=float(rng.uniform(0.75, 1.2)),
+        saturation=float(rng.uniform(0.8, 1.15)),
         brightness=float(rng.uniform(0.75, 1.2)),
-        mottling=float(rng.uniform(0.5, 1.6)),
+        mottling=float(rng.uniform(0.3, 1.4)),
         vessel_strength=float(rng.uniform(0.2, 1.8)),
         vessel_scale=float(rng.uniform(0.7, 1.5)),
-        wetness=float(rng.uniform(0.3, 1.6)),
-        roughness=float(rng.uniform(0.8, 1.4)),
-        bump=float(rng.uniform(0.6, 1.5)),
-        spot=float(rng.uniform(0.6, 2.0)),
+        wetness=float(rng.uniform(0.5, 2.5)),
+        roughness=float(rng.uniform(0.8, 1.6)),
+        bump=float(rng.uniform(0.5, 1.5)),
+        spot=float(rng.uniform(0.8, 3.0)),
         light_shift=(float(rng.uniform(-0.001, 0.001)), float(rng.uniform(-0.001, 0.001))),
         warmth=float(rng.uniform(-0.6, 0.6)),
-        ambient=float(rng.uniform(0.6, 1.5)),
+        ambient=float(rng.uniform(0.4, 1.5)),
         vignette=float(rng.uniform(0.1, 0.4)),
         shot_noise=float(rng.uniform(0.004, 0.02)),
         read_noise=float(rng.uniform(0.001, 0.006)),
+        gain=float(1.4 * np.exp(rng.uniform(-0.8, 0.8))),
+        object_seed=int(rng.integers(1 << 31)),
         texture_offset=(float(rng.uniform(0, 1)), float(rng.uniform(0, 1)), float(rng.uniform(0, 1))),
     )

@@ -83,6 +83,10 @@ def build_lens(camera: Camera) -> LensTables:
     lit = shown.ravel()
     slopes = np.full((len(rays), 2), np.nan, np.float32)
     slopes[lit] = rays[lit, :2] / rays[lit, 2:]
+    if camera.model == "pinhole":
+        place = np.stack(np.meshgrid(np.arange(camera.width), np.arange(camera.height)), axis=-1).reshape(-1, 2)
+        centre, focal = np.array([[camera.cx, camera.cy], [camera.fx, camera.fy]], np.float32)
+        slopes[lit] = ((place.astype(np.float32) - centre) / focal)[lit]
     return LensTables(lens, rays, slopes, table.astype(np.float32))
 
 

@@ -25,7 +25,7 @@ SHOULDER = 1.3
 """Slope of the tone curve at 0; at full scale it reaches 73 %."""
 LUMINANCE = (0.2126, 0.7152, 0.0722)
 """Of linear sRGB (IEC 61966-2-1)."""
-FILM_SHARE = 0.22
+FILM_SHARE = 0.13
 """Width of the wet film's highlight over the roughness of the tissue below it: chosen from the highlights in
 Kvasir-SEG frames (Jha et al., MMM 2020), which are small and sharp."""
 
@@ -52,6 +52,8 @@ def tissue_of(item: SceneObject, instance: int, appearance: Appearance) -> Any:
     tint = appearance.brightness * np.array([1.0, 1 + 0.15 * appearance.hue, 1 - 0.1 * appearance.hue])
     grey = (1 - appearance.saturation) * np.tile(LUMINANCE, (3, 1)) + appearance.saturation * np.eye(3)
     base = np.array(optical.base_colour)
+    if optical.variation:
+        base = base * _own_colour(item.name, appearance.object_seed, optical.variation, base)
     record: Any = np.zeros((), layout(Tissue))
     record["colour"] = grey @ (tint * base)
     # Beer-Lambert: twice the blood gives the square of the colour, to first order colour (1 + d log colour).
@@ -66,8 +68,20 @@ def tissue_of(item: SceneObject, instance: int, appearance: Appearance) -> Any:
     record["vessel_strength"] = optical.vessel_density * appearance.vessel_strength
     record["bump_slope"] = slope
     record["texels"] = NOISE_SIZE / NOISE_WAVES / max(optical.bump_scale, 1e-6)
+    record["mottling"] = optical.mottling * appearance.mottling
+    record["pits"] = optical.pit_contrast
     record["label"], record["instance"] = item.label_id, instance
     return record
+
+
+def _own_colour(name: str, seed: int, variation: float, base: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Draw how a thing differs from its material: more or less blood (Beer-Lambert), and paler or darker as a whole."""
+    rng = np.random.default_rng(zlib.crc32(f"{seed}/{name}".encode()))
+    # Redder more often than paler, seldom neither: chosen so that no threshold on hue tells polyps (the tests ask).
+    blood = variation * (1.0 if rng.random() < 0.6 else -1.0) * rng.uniform(0.3, 1.7)
+    pale = np.exp(variation * rng.uniform(-0.8, 0.4))
+    scaled = pale * np.maximum(base, 1e-3) ** (0.35 * blood)
+    return np.asarray(scaled / scaled[0] * pale, dtype=np.float64)
 
 
 def fill_look(
@@ -88,7 +102,7 @@ def fill_look(
     colour = np.array([1 + 0.15 * appearance.warmth, 1.0, 1 - 0.25 * appearance.warmth])
     look["light_colour"] = light.power * exposure * NOMINAL_DISTANCE**2 * colour
     look["texture_offset"] = appearance.texture_offset
-    look["spot"], look["mottling"] = appearance.spot, appearance.mottling
+    look["spot"], look["gain"] = appearance.spot, appearance.gain
     look["ambient"] = AMBIENT * appearance.ambient
     look["vessel_frequency"] = 1 / (VESSEL_TILE * appearance.vessel_scale)
     look["vessel_texels"] = VESSEL_SIZE / (VESSEL_TILE * appearance.vessel_scale)

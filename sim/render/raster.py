@@ -19,6 +19,8 @@ _NEAR = wp.constant(1.0e-6)
 _SMALL_CHORD = wp.constant(0.25)
 _ARCS = wp.constant(8)
 _CORNERS = wp.constant(3 * CLUSTER)
+LANES = 8
+"""Pixels that are tried at once; rows have a margin of as many on the right."""
 
 
 @wp.struct
@@ -111,16 +113,37 @@ def _wide_box(
 
 
 @wp.kernel
+def cull(
+    pose: wp.array[Pose],
+    lens: Lens,
+    cluster_sphere: wp.array[wp.vec4],
+    seen: wp.array[int],
+) -> None:
+    """List the clusters that may be seen, after their number; one thread."""
+    rotation = pose[0].rotation
+    position = pose[0].position
+    count = wp.int32(0)
+    for cluster in range(cluster_sphere.shape[0]):
+        sphere = cluster_sphere[cluster]
+        centre = rotation * (wp.vec3(sphere[0], sphere[1], sphere[2]) - position)
+        across = wp.sqrt(centre[0] * centre[0] + centre[1] * centre[1])
+        # Distance from the cone of view; outside it where positive.
+        if across * lens.field_cosine - centre[2] * lens.field_sine <= sphere[3]:
+            count += 1
+            seen[count] = cluster
+    seen[0] = count
+
+
+@wp.kernel
 def set_up(
-    first_cluster: int,
-    last_cluster: int,
     part: int,
+    parts: int,
+    seen: wp.array[int],
     pose: wp.array[Pose],
     lens: Lens,
     table: wp.array[float],
     vertices: wp.array[wp.vec3],
     cluster_start: wp.array[int],
-    cluster_sphere: wp.array[wp.vec4],
     cluster_vertex_start: wp.array[int],
     cluster_vertices: wp.array[int],
     corners: wp.array[int],
@@ -129,21 +152,23 @@ def set_up(
     boxes: wp.array[wp.vec4i],
     planes: wp.array2d[wp.vec3],
     source: wp.array[int],
-    counts: wp.array[int],
+    part_ends: wp.array[int],
 ) -> None:
-    """List the triangles of a run of clusters that may be seen, with their pixel boxes and planes; one thread."""
+    """List the triangles of one part of the clusters that may be seen, with their boxes and planes; one thread.
+
+    A part's list starts at the place of its first triangle in the scene.
+    """
     rotation = pose[0].rotation
     position = pose[0].position
-    begin = cluster_start[first_cluster]
+    first = seen[0] * part // parts
+    last = seen[0] * (part + 1) // parts
+    begin = wp.int32(0)
+    if first < last:
+        begin = cluster_start[seen[1 + first]]
     scratch = part * _CORNERS
     count = wp.int32(0)
-    for cluster in range(first_cluster, last_cluster):
-        sphere = cluster_sphere[cluster]
-        centre = rotation * (wp.vec3(sphere[0], sphere[1], sphere[2]) - position)
-        across = wp.sqrt(centre[0] * centre[0] + centre[1] * centre[1])
-        # Distance from the cone of view; outside it where positive.
-        if across * lens.field_cosine - centre[2] * lens.field_sine > sphere[3]:
-            continue
+    for listed in range(first, last):
+        cluster = seen[1 + listed]
         # Each vertex once: place in the image, distance, and cosine of the angle off the axis.
         first_vertex = cluster_vertex_start[cluster]
         for index in range(first_vertex, cluster_vertex_start[cluster + 1]):
@@ -220,21 +245,70 @@ def set_up(
             planes[slot, 3] = normal / volume
             source[slot] = index
             count += 1
-    counts[part] = count
+    part_ends[2 * part] = begin
+    part_ends[2 * part + 1] = begin + count
+
+
+@wp.func_native(
+    """
+    typedef float floats __attribute__((ext_vector_type(8), aligned(4), may_alias));
+    typedef int ints __attribute__((ext_vector_type(8), aligned(4), may_alias));
+    for (int y = top; y <= bottom; ++y) {
+        for (int x = left; x <= right; x += 8) {
+            const int at = y * stride + x;
+            const floats u = *(const floats*)(slope_x.data + at);
+            const floats v = *(const floats*)(slope_y.data + at);
+            const floats in_a = plane_a[0] * u + plane_a[1] * v + plane_a[2];
+            const floats in_b = plane_b[0] * u + plane_b[1] * v + plane_b[2];
+            const floats in_c = plane_c[0] * u + plane_c[1] * v + plane_c[2];
+            const floats near = plane[0] * u + plane[1] * v + plane[2];
+            floats* nearest = (floats*)(nearness.data + at);
+            ints* seen = (ints*)(owner.data + at);
+            const floats before = *nearest;
+            const ints wins = (in_a >= 0.0f) & (in_b >= 0.0f) & (in_c >= 0.0f) & (near > before);
+            *nearest = wins ? near : before;
+            *seen = wins ? (ints)slot : *seen;
+        }
+    }
+    """
+)
+def _fill(
+    slope_x: wp.array[float],
+    slope_y: wp.array[float],
+    nearness: wp.array[float],
+    owner: wp.array[int],
+    stride: int,
+    left: int,
+    top: int,
+    right: int,
+    bottom: int,
+    slot: int,
+    plane_a: wp.vec3,
+    plane_b: wp.vec3,
+    plane_c: wp.vec3,
+    plane: wp.vec3,
+) -> None:
+    """Write a triangle into the pixels of its box that it covers and where it is nearest, eight pixels at a time.
+
+    Up to seven pixels right of the box are tried too: they lie outside of the triangle or in the margin of the row.
+    """
+    ...
 
 
 @wp.kernel
 def rasterise(
     first_row: int,
     last_row: int,
-    lens: Lens,
-    slopes: wp.array[wp.vec2],
-    part_start: wp.array[int],
-    counts: wp.array[int],
+    width: int,
+    stride: int,
+    slope_x: wp.array[float],
+    slope_y: wp.array[float],
+    part_ends: wp.array[int],
     boxes: wp.array[wp.vec4i],
     planes: wp.array2d[wp.vec3],
     source: wp.array[int],
     nearness: wp.array[float],
+    owner: wp.array[int],
     triangle: wp.array[int],
     weights: wp.array[wp.vec2],
     depth: wp.array[float],
@@ -244,48 +318,44 @@ def rasterise(
     Rays are taken with z = 1, so that what a triangle's plane gives along one is 1 / z. No ray is not a number, which
     lies inside no triangle.
     """
-    width = lens.width
-    for pixel in range(first_row * width, last_row * width):
-        nearness[pixel] = 0.0
-        triangle[pixel] = -1
-    for part in range(counts.shape[0]):
-        for slot in range(part_start[part], part_start[part] + counts[part]):
+    for at in range(first_row * stride, last_row * stride):
+        nearness[at] = 0.0
+        owner[at] = -1
+    for part in range(part_ends.shape[0] // 2):
+        for slot in range(part_ends[2 * part], part_ends[2 * part + 1]):
             box = boxes[slot]
             top = wp.max(box[1], first_row)
             bottom = wp.min(box[3], last_row - 1)
             if top <= bottom:
-                plane_a = planes[slot, 0]
-                plane_b = planes[slot, 1]
-                plane_c = planes[slot, 2]
-                plane = planes[slot, 3]
-                for y in range(top, bottom + 1):
-                    slope_y = (float(y) - lens.cy) / lens.fy
-                    for x in range(box[0], box[2] + 1):
-                        pixel = y * width + x
-                        slope = wp.vec2((float(x) - lens.cx) / lens.fx, slope_y)
-                        if lens.fisheye:
-                            slope = slopes[pixel]
-                        if (
-                            plane_a[0] * slope[0] + plane_a[1] * slope[1] + plane_a[2] >= 0.0
-                            and plane_b[0] * slope[0] + plane_b[1] * slope[1] + plane_b[2] >= 0.0
-                            and plane_c[0] * slope[0] + plane_c[1] * slope[1] + plane_c[2] >= 0.0
-                        ):
-                            near = plane[0] * slope[0] + plane[1] * slope[1] + plane[2]
-                            if near > nearness[pixel]:
-                                nearness[pixel] = near
-                                triangle[pixel] = slot
-    for pixel in range(first_row * width, last_row * width):
-        slot = triangle[pixel]
-        slope = slopes[pixel]
-        depth[pixel] = 0.0
-        if slot >= 0:
-            a = wp.dot(planes[slot, 0], wp.vec3(slope[0], slope[1], 1.0))
-            b = wp.dot(planes[slot, 1], wp.vec3(slope[0], slope[1], 1.0))
-            total = a + b + wp.dot(planes[slot, 2], wp.vec3(slope[0], slope[1], 1.0))
-            share = 1.0 / wp.max(total, 1.0e-30)
-            triangle[pixel] = source[slot]
-            weights[pixel] = wp.vec2(a * share, b * share)
-            depth[pixel] = 1.0 / nearness[pixel]
-            if wp.isnan(slope[0]):
-                triangle[pixel] = -1
-                depth[pixel] = 0.0
+                _fill(
+                    slope_x,
+                    slope_y,
+                    nearness,
+                    owner,
+                    stride,
+                    box[0],
+                    top,
+                    box[2],
+                    bottom,
+                    slot,
+                    planes[slot, 0],
+                    planes[slot, 1],
+                    planes[slot, 2],
+                    planes[slot, 3],
+                )
+    for y in range(first_row, last_row):
+        for x in range(width):
+            pixel = y * width + x
+            at = y * stride + x
+            slot = owner[at]
+            depth[pixel] = 0.0
+            triangle[pixel] = -1
+            if slot >= 0:
+                ray = wp.vec3(slope_x[at], slope_y[at], 1.0)
+                a = wp.dot(planes[slot, 0], ray)
+                b = wp.dot(planes[slot, 1], ray)
+                total = a + b + wp.dot(planes[slot, 2], ray)
+                share = 1.0 / wp.max(total, 1.0e-30)
+                triangle[pixel] = source[slot]
+                weights[pixel] = wp.vec2(a * share, b * share)
+                depth[pixel] = 1.0 / nearness[at]

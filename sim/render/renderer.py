@@ -1,23 +1,24 @@
 """Render frames with all ground truth from one visibility pass."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
 import warp as wp
-from jaxtyping import Float, Float32, Int32
+from jaxtyping import Bool, Float, Float32, Int32
 from numpy.typing import NDArray
 
 from assets.errors import InputError
 from assets.transforms import inverse
 from sim.camera import Camera
 from sim.frame import Frame
-from sim.render import raster, raycast, shading
+from sim.render import channels as extras
+from sim.render import motion, raster, raycast, shading
 from sim.render.appearance import Appearance, LightSettings
 from sim.render.geometry import CLUSTER, Geometry
 from sim.render.lens import build_lens, layout
@@ -130,6 +131,7 @@ class Renderer:
         appearance: Appearance | None = None,
         time: float = 0.0,
         seed: int = 0,
+        channels: Collection[extras.Extra] = (),
     ) -> Frame:
         """Render one frame.
 
@@ -140,13 +142,15 @@ class Renderer:
             appearance: The look of tissue and sensor; None takes the default.
             time: Goes into the frame [s].
             seed: Of the sensor noise; the same seed gives the same bytes.
+            channels: What the frame holds besides its usual channels: part, distance, object_point, light_distance.
 
         Returns:
-            A frame without flow. Pixels that see nothing are 0 in every channel.
+            A frame without flow (see `sim.flow`). Pixels that see nothing are 0 in every channel.
 
         Raises:
-            InputError: The pose or the exposure is not finite, or the pose not rigid.
+            InputError: The pose or the exposure is not finite, the pose not rigid, or a channel unknown.
         """
+        wanted = extras.chosen(channels)
         if not np.isfinite(exposure) or exposure <= 0:
             raise InputError(f"renderer: expected a positive exposure, found {exposure}")
         with self.scene.lock:
@@ -164,13 +168,51 @@ class Renderer:
                 self._look_array.assign(self._look)
             self._dress(appearance or Appearance())
             self._run(shaded=True)
-            return self._frame(T_world_camera, exposure, time)
+            frame = self._frame(T_world_camera, exposure, time)
+            found: dict[str, Any] = {name: self._extra(name) for name in wanted}
+            return replace(frame, **found)
 
     def seen_triangles(self) -> NDArray[np.int32]:
         """Return the triangle that each pixel of the last picture shows, shape (H, W), as in `Visibility`."""
         shape = (self.camera.height, self.camera.width)
         triangle = self._buffers["triangle"].numpy().reshape(shape)
         return np.append(self.geometry.scene_triangle, np.int32(-1))[triangle]
+
+    def snapshot(self) -> motion.Snapshot:
+        """Keep of the last picture what it takes to follow its points to another.
+
+        Raises:
+            InputError: There is no picture yet, or the scene has changed since.
+        """
+        with self.scene.lock:
+            if self._pictured != self.scene.changes:
+                raise InputError("renderer: expected a snapshot right after a picture, found a scene that has changed")
+            scene = self.scene
+            return motion.Snapshot(
+                camera=self.camera,
+                rotation=np.array(self._pose[0]["rotation"]),
+                position=np.array(self._pose[0]["position"]),
+                projection=self._projection,
+                table=self._lens_table,
+                triangle=wp.clone(self._buffers["triangle"]),
+                weights=wp.clone(self._buffers["weights"]),
+                vertices=scene.frozen_vertices(),
+                corners=scene.corners,
+                facing=scene.facing,
+                geometry=scene.geometry,
+                mesh_versions=tuple(scene.mesh_versions),
+            )
+
+    def flow(
+        self, one: motion.Snapshot, other: motion.Snapshot
+    ) -> tuple[Float32[np.ndarray, "h w 2"], Bool[np.ndarray, "h w"]]:
+        """Follow the points of one picture of this scene to another, earlier or later; see `motion.flow_between`.
+
+        Returns:
+            Motion [px], shape (h, w, 2), 0 where not valid, and where it is valid, shape (h, w).
+        """
+        with self.scene.lock:
+            return motion.flow_between(one, other, threads=self._threads, share=self._share)
 
     def visibility(self, T_world_camera: Float[np.ndarray, "4 4"]) -> Visibility:
         """Find the triangle that each pixel sees.
@@ -224,6 +266,10 @@ class Renderer:
             "instance": make(pixels, wp.uint16),
             "normal": make(pixels, wp.vec3),
         }
+        self._projection = motion.projection_of(self.camera)
+        self._lens_table = put(self._lens.radius_over_sine, wp.float32)
+        self._pictured = -1  # no picture yet
+        self._extras: dict[str, Any] = {}
         self._no_flow = np.zeros((self.camera.height, self.camera.width, 2), np.float32)
         self._no_flow.flags.writeable = False
 
@@ -236,6 +282,7 @@ class Renderer:
         wp.load_module(shading, device=self._device)
         bands = 2 * self._threads if self._threads > 1 else 1
         rows = [int(row) for row in np.linspace(0, height, bands + 1)]
+        self._culling: Any = None
         self._first: list[Any] = []
         self._second = self._record_raster(rows) if self._method == "raster" else self._record_raycast()
         self._third = [
@@ -267,30 +314,31 @@ class Renderer:
     def _record_raster(self, rows: list[int]) -> list[Any]:
         """Prepare the listing of triangles by parts, and their rasterisation by bands of rows."""
         scene, geometry, count = self.scene, self.geometry, len(self.geometry.triangles)
-        parts = [int(part) for part in np.linspace(0, len(geometry.cluster_sphere), self._threads + 1)]
-
+        parts = self._threads
         listed = [
             wp.zeros(count, dtype=wp.vec4i, device=self._device),
             wp.zeros((count, 4), dtype=wp.vec3, device=self._device),
             wp.zeros(count, dtype=wp.int32, device=self._device),
         ]
-        counts = wp.zeros(self._threads, dtype=wp.int32, device=self._device)
-        starts = scene.put(geometry.cluster_start[parts[:-1]], wp.int32)
+        counts = wp.zeros(2 * parts, dtype=wp.int32, device=self._device)
+        seen = wp.zeros(len(geometry.cluster_sphere) + 1, dtype=wp.int32, device=self._device)
         clusters = [
             scene.cluster_start,
-            scene.cluster_sphere,
             scene.cluster_vertex_start,
             scene.cluster_vertices,
             scene.cluster_corners,
-            wp.zeros(3 * CLUSTER * self._threads, dtype=wp.vec3, device=self._device),
-            wp.zeros(3 * CLUSTER * self._threads, dtype=wp.vec4, device=self._device),
+            wp.zeros(3 * CLUSTER * parts, dtype=wp.vec3, device=self._device),
+            wp.zeros(3 * CLUSTER * parts, dtype=wp.vec4, device=self._device),
         ]
-        slopes = scene.put(self._lens.slopes, wp.vec2)
-        table = scene.put(self._lens.radius_over_sine, wp.float32)
-        nearness = wp.zeros(len(self._shown), dtype=wp.float32, device=self._device)
+        width, height = self.camera.width, self.camera.height
+        stride = width + raster.LANES
+        slopes = [scene.put(slope, wp.float32) for slope in self._slopes(stride)]
+        nearest = [wp.zeros(stride * height, dtype=kind, device=self._device) for kind in (wp.float32, wp.int32)]
         wp.load_module(raster, device=self._device)
-        for part, (first, last) in enumerate(pairwise(parts)):
-            inputs = [first, last, part, self._pose_array, self._lens.lens, table, scene.surface.vertices]
+        culled = [self._pose_array, self._lens.lens, scene.cluster_sphere, seen]
+        self._culling = self._launch(raster.cull, 1, culled)
+        for part in range(parts):
+            inputs = [part, parts, seen, self._pose_array, self._lens.lens, self._lens_table, scene.surface.vertices]
             self._first.append(self._launch(raster.set_up, 1, [*inputs, *clusters, *listed, counts]))
         return [
             self._launch(
@@ -299,17 +347,26 @@ class Renderer:
                 [
                     first,
                     last,
-                    self._lens.lens,
-                    slopes,
-                    starts,
+                    width,
+                    stride,
+                    *slopes,
                     counts,
                     *listed,
-                    nearness,
+                    *nearest,
                     *self._buffers.values(),
                 ],
             )
             for first, last in pairwise(rows)
         ]
+
+    def _slopes(self, stride: int) -> list[NDArray[np.float32]]:
+        """Lay the rays' x / z and y / z out in rows of `stride`; not a number where there is none."""
+        laid = []
+        for axis in range(2):
+            rows = np.full((self.camera.height, stride), np.nan, np.float32)
+            rows[:, : self.camera.width] = self._lens.slopes[:, axis].reshape(rows.shape[0], -1)
+            laid.append(rows.ravel())
+        return laid
 
     def _record_raycast(self) -> list[Any]:
         """Prepare the rays of the whole picture."""
@@ -354,6 +411,8 @@ class Renderer:
         self._appearance = appearance
 
     def _run(self, *, shaded: bool) -> None:
+        if self._culling is not None:
+            self._culling.launch()
         self._share([[launch] for launch in self._first])
         third = self._third if shaded else []
         if len(self._second) == len(third):
@@ -362,6 +421,37 @@ class Renderer:
             self._share([[launch] for launch in self._second])
             self._share([[launch] for launch in third])
         wp.synchronize_device(self._device)
+        self._pictured = self.scene.changes
+
+    def _extra(self, name: extras.Extra) -> NDArray[Any]:
+        """Work out one of the channels on request."""
+        height, width = self.camera.height, self.camera.width
+        if name not in self._extras:
+            self._extras[name] = on_device(
+                lambda: wp.zeros(height * width, dtype=extras.KINDS[name], device=self._device), "a smaller picture"
+            )
+        buffers, scene, out = self._buffers, self.scene, self._extras[name]
+        inputs: dict[extras.Extra, list[Any]] = {
+            "part": [buffers["triangle"], scene.corners, out],
+            "distance": [buffers["depth"], self._rays, out],
+            "object_point": [buffers["triangle"], buffers["weights"], scene.corners, scene.surface, out],
+            "light_distance": [
+                buffers["depth"],
+                self._rays,
+                self._pose_array,
+                wp.vec3(*map(float, self._look[0]["light"])),
+                out,
+            ],
+        }
+        rows = [int(row) for row in np.linspace(0, height, self._threads + 1)]
+        kernel = getattr(extras, name)
+        self._share(
+            [
+                [self._launch(kernel, (last - first) * width, [first * width, *inputs[name]])]
+                for first, last in pairwise(rows)
+            ]
+        )
+        return np.array(out.numpy()).reshape(height, width, *out.numpy().shape[1:])
 
     def _share(self, jobs: list[list[Any]]) -> None:
         """Do the jobs on all threads, this one among them."""

@@ -31,6 +31,8 @@ _TURN = wp.constant(wp.mat33(0.7071, -0.5, 0.5, 0.5, 0.8536, 0.1464, -0.5, 0.146
 _UNTURN = wp.constant(wp.mat33(0.7071, 0.5, -0.5, -0.5, 0.8536, 0.1464, 0.5, 0.1464, 0.8536))
 _NOISE_BITS = wp.constant(NOISE_SIZE.bit_length() - 1)
 _A_TEXEL = wp.constant(1.0 / NOISE_SIZE)
+_FILM_RELIEF = wp.constant(0.55)  # chosen after real highlights, which are blobs: surface tension levels the film
+_PIT = wp.constant(4.5)  # waves of the pits' pattern in one of the relief's stain
 _STAIN_TEXELS = wp.constant(500.0)  # per metre; a stain's wave is some 12 texels, so 24 mm
 
 
@@ -46,7 +48,7 @@ class Look:
     texture_offset: wp.vec3
     spot: wp.float32
     ambient: wp.float32
-    mottling: wp.float32
+    gain: wp.float32
     vessel_frequency: wp.float32
     vessel_texels: wp.float32
     pixel_angle: wp.float32
@@ -71,6 +73,8 @@ class Tissue:
     vessel_strength: wp.float32
     bump_slope: wp.float32
     texels: wp.float32
+    mottling: wp.float32
+    pits: wp.float32
     label: wp.uint8
     instance: wp.uint16
 
@@ -276,13 +280,23 @@ def shade(
     beam = ahead * reach * share
     facing = wp.dot(bumpy, towards) * spread * share
     diffuse = beam * wp.max(facing + tissue.wrap, 0.0) * tissue.wrap_share
-    mirrored = ray - (2.0 * wp.dot(ray, bumpy)) * bumpy
+    # The film's own surface is smoother than the relief that it covers.
+    wet = wp.normalize(n - _FILM_RELIEF * (gradient - wp.dot(gradient, n) * n))
+    mirrored = ray - (2.0 * wp.dot(ray, wet)) * wet
     shine = _shine(look.light_a - p, look.light_b - p, mirrored, alpha2)
     shine = shine * beam * wp.clamp(facing * 6.0, 0.0, 1.0) * tissue.film
 
     # Blood: its amount varies, and vessels hold more of it.
     slow = u * vertex_stain[corner[0]] + v * vertex_stain[corner[1]] + w * vertex_stain[corner[2]]
-    blood = wp.clamp(look.mottling * (0.07 * slow + 0.05 * relief[3]) + 0.1 * shape[3], -0.3, 0.3)
+    blood = wp.clamp(tissue.mottling * (0.055 * slow + 0.05 * relief[3]) + 0.1 * shape[3], -0.3, 0.3)
+    if tissue.pits > 0.0:
+        # A finer wave of the same stain: what lies below a pixel is left out.
+        fine = footprint * tissue.texels * _PIT
+        if fine < 8.0:
+            pit = _noise(
+                volumes, wp.clamp(_octave(fine) + 1, 0, _NOISE_LEVELS - 1), _TURN * (place * (tissue.texels * _PIT))
+            )
+            blood += tissue.pits * pit[3] * (1.0 - 0.125 * fine) * 0.3
     vessel_level = wp.clamp(_octave(footprint * look.vessel_texels), 0, _VESSEL_LEVELS - 1)
     vessel = _vessels(vessels, place * look.vessel_frequency, n_rest, vessel_level)
     vessel = wp.clamp(vessel * tissue.vessel_strength * (1.0 + 0.4 * slow), 0.0, 1.0)
@@ -294,6 +308,8 @@ def shade(
     light = wp.cw_mul(look.light_colour, light) * (1.0 - look.vignette * vignette[pixel])
     brightness = 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2]
     luminance[pixel] = brightness
+    light = light * look.gain
+    brightness = brightness * look.gain
 
     sigma = wp.sqrt(look.shot_noise * brightness + look.read_noise)
     bits = wp.rand_init(int(look.seed), pixel)

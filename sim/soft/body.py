@@ -1,7 +1,6 @@
 """A soft organ: owns its state, and moves it on under loads, supports, tools and grasps."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import warp as wp
@@ -11,42 +10,18 @@ from numpy.typing import ArrayLike, NDArray
 from assets.errors import InputError
 from assets.transforms import compose
 from sim.soft.contact import Capsule
+from sim.soft.cutting import Cut, CutOptions, cut_mesh
 from sim.soft.faults import find_faults
 from sim.soft.grasp import Grasp, make_grasp
 from sim.soft.newton import Minimised, Newton, SoftOptions
 from sim.soft.report import SoftFaultError, StepReport
+from sim.soft.state import Energy, SoftState, carried_over, same_mesh
+from sim.soft.sweep import Sweep
 from sim.soft.tet_mesh import TetMesh
 
 _ENDS = ("first", "second")
 _MAX_SUBSTEPS = 200
 _STATE = ("x", "velocity", "target", "free", "load", "ground", "ground_anchor")
-
-
-@dataclass(frozen=True)
-class Energy:
-    """Where the energy of a body is [J]."""
-
-    kinetic: float
-    elastic: float
-    gravity: float
-    """0 at the world's origin."""
-    springs: float
-    """In the ground springs."""
-
-    @property
-    def total(self) -> float:
-        """All of it [J]."""
-        return self.kinetic + self.elastic + self.gravity + self.springs
-
-
-@dataclass(frozen=True)
-class SoftState:
-    """Everything that decides how a body goes on; made by `save_state`."""
-
-    time: float
-    arrays: dict[str, NDArray[np.float64]]
-    tools: dict[str, NDArray[np.float64]]
-    grasps: tuple[Grasp, ...]
 
 
 class SoftBody:
@@ -71,6 +46,7 @@ class SoftBody:
             raise_faults: Raise `SoftFaultError` where a step finds faults; else they are in its report alone.
         """
         self.mesh, self.options, self.name = mesh, options or SoftOptions(), name
+        self._uncut = mesh
         self.time = 0.0
         self._raise = raise_faults
         self._gravity = np.array(gravity, dtype=np.float64)
@@ -221,6 +197,37 @@ class SoftBody:
         """Return the nodes that a jaw still holds."""
         return self._grasps[grasp].nodes[self._grasps[grasp].held]
 
+    def cut(
+        self,
+        sweep: Sweep,
+        options: CutOptions | None = None,
+        *,
+        seen: NDArray[np.float64] | None = None,
+    ) -> Cut | None:
+        """Cut the tissue where it is along what a blade passes over; no time passes.
+
+        Nodes keep their numbers, new ones come last. Those that are fixed or in a jaw keep their places in the tissue.
+
+        Args:
+            sweep: What the blade passes over.
+            options: How the mesh is parted.
+            seen: Positions of the nodes when the blade's last motion ended [m]; None where they have not moved since.
+
+        Returns:
+            What it did, for the surfaces that follow; None where nothing was cut, and nothing changed.
+        """
+        state = self.save_state()
+        loose = np.asarray((state.arrays["free"] > 0).all(axis=1))
+        for grasp in state.grasps:
+            loose[grasp.nodes] = False
+        x, velocity = state.arrays["x"], state.arrays["velocity"]
+        found = cut_mesh(self.mesh, x, velocity, sweep, loose=loose, seen=seen, options=options)
+        if found is not None:
+            aims = self._aims
+            self.restore_state(carried_over(state, found))
+            self._aims = aims
+        return found
+
     def step(self, dt: float) -> StepReport:
         """Move on by implicit Euler; in substeps where a tool moves farther than half its radius.
 
@@ -260,6 +267,8 @@ class SoftBody:
     def save_state(self) -> SoftState:
         """Return a copy of everything that decides how the body goes on."""
         return SoftState(
+            uncut=self._uncut,
+            mesh=self.mesh,
             time=self.time,
             arrays={name: getattr(self._solver, name).pull().copy() for name in _STATE},
             tools={name: array.pull().copy() for name, array in self._solver.tools.items()},
@@ -272,11 +281,14 @@ class SoftBody:
         Raises:
             InputError: The state is of another mesh.
         """
-        if state.arrays["x"].shape != self.mesh.nodes.shape or len(state.tools["radius"]) != self.options.tools:
+        if not same_mesh(state.uncut, self._uncut) or len(state.tools["radius"]) != self.options.tools:
             raise InputError(
-                f"{self.name}: expected a state of {len(self.mesh.nodes)} nodes and {self.options.tools} tools, "
-                f"found {len(state.arrays['x'])} and {len(state.tools['radius'])}"
+                f"{self.name}: expected a state of this mesh of {len(self._uncut.nodes)} nodes and of "
+                f"{self.options.tools} tools, found one of {len(state.uncut.nodes)} and {len(state.tools['radius'])}"
             )
+        if not same_mesh(state.mesh, self.mesh):
+            self._solver = Newton(state.mesh, self.options)
+        self.mesh = state.mesh
         self.time = state.time
         for name, values in state.arrays.items():
             array = getattr(self._solver, name)

@@ -1,7 +1,7 @@
 """A tetrahedral mesh of soft tissue: nodes, elements, and what each element is made of."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -14,7 +14,9 @@ from assets.materials import Mechanical, load_materials
 MAX_TETS = 2_000_000
 """More are refused before anything is allocated for them."""
 
-_FACES = np.array([[1, 2, 3], [0, 3, 2], [0, 1, 3], [0, 2, 1]])  # opposite each corner, outwards
+FACES = np.array([[1, 2, 3], [0, 3, 2], [0, 1, 3], [0, 2, 1]])
+"""Corners of the face opposite each corner, counter-clockwise seen from outside. A face of a mesh has the number
+4 * element + corner opposite."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class TetMesh:
     tissue: Int32[np.ndarray, "e"]
     """Index of each element's tissue in `tissues`."""
     tissues: tuple[Mechanical, ...]
+    cut_faces: Int32[np.ndarray, "c"] = field(default_factory=lambda: np.zeros(0, np.int32))
+    """Numbers of the faces that cuts parted, both sides, sorted, see `FACES`; at a cut's front both share nodes."""
 
     @cached_property
     def volumes(self) -> NDArray[np.float64]:
@@ -53,11 +57,37 @@ class TetMesh:
         return young / (2 * (1 + poisson)), young * poisson / ((1 + poisson) * (1 - 2 * poisson))
 
     @cached_property
+    def across(self) -> NDArray[np.int32]:
+        """Number of the face on the other side of each face, -1 where there is none, shape (4 e,)."""
+        corners = np.sort(self.tets[:, FACES].reshape(-1, 3).astype(np.int64), axis=1)
+        order = np.lexsort((corners[:, 2], corners[:, 1], corners[:, 0]))
+        ranked = corners[order]
+        same = (ranked[1:] == ranked[:-1]).all(axis=1)
+        # A face of three elements or more has no other side.
+        pair = same & ~np.append(same[1:], False) & ~np.append(False, same[:-1])
+        result = np.full(len(corners), -1, np.int32)
+        result[order[:-1][pair]] = order[1:][pair]
+        result[order[1:][pair]] = order[:-1][pair]
+        return result
+
+    @cached_property
+    def surface_faces(self) -> NDArray[np.int64]:
+        """Numbers of the faces on the outside, in their order, shape (t,)."""
+        return np.flatnonzero(self.across < 0)
+
+    @cached_property
     def surface(self) -> NDArray[np.int32]:
         """Triangles on the outside, shape (t, 3), counter-clockwise seen from outside."""
-        faces = self.tets[:, _FACES].reshape(-1, 3)
-        _, first, count = np.unique(np.sort(faces, axis=1), axis=0, return_index=True, return_counts=True)
-        return np.ascontiguousarray(faces[np.sort(first[count == 1])])
+        return self.face_corners(self.surface_faces)
+
+    @cached_property
+    def surface_is_cut(self) -> NDArray[np.bool_]:
+        """Which triangles of the surface a cut laid open, shape (t,)."""
+        return np.isin(self.surface_faces, self.cut_faces)
+
+    def face_corners(self, faces: NDArray[np.integer]) -> NDArray[np.int32]:
+        """Return the nodes of faces, shape (k, 3), counter-clockwise seen from outside."""
+        return np.ascontiguousarray(self.tets[faces[:, None] // 4, FACES[faces % 4]])
 
     def _shared(self, per_element: NDArray[np.float64]) -> NDArray[np.float64]:
         shares = np.bincount(self.tets.ravel(), np.repeat(per_element / 4, 4), minlength=len(self.nodes))

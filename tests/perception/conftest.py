@@ -41,8 +41,8 @@ def tube_frame(rng: np.random.Generator, camera: Camera) -> tuple[Frame, np.ndar
     cosine = np.abs((across * point).sum(-1)) / RADIUS
     cosine = np.where(end < distance, along, cosine)
     distance = np.minimum(end, distance)
-    polyp = np.zeros(distance.shape, np.bool_)
-    for _ in range(rng.integers(0, 3)):
+    polyp, instance = np.zeros(distance.shape, np.bool_), np.ones(distance.shape, np.uint16)
+    for number in range(rng.integers(0, 3)):
         turn, where, size = rng.uniform(0, 2 * np.pi), rng.uniform(0.012, 0.04), rng.uniform(0.003, 0.006)
         wall = RADIUS * np.array([np.cos(turn), np.sin(turn)]) - offset
         centre = where * axis + wall[0] * side + wall[1] * other
@@ -53,6 +53,7 @@ def tube_frame(rng: np.random.Generator, camera: Camera) -> tuple[Frame, np.ndar
         normal = unit((np.where(nearer, hit, 0)[..., None] * rays) - centre)
         cosine = np.where(nearer, np.abs((normal * rays).sum(-1)), cosine)
         distance, polyp = np.where(nearer, hit, distance), polyp | nearer
+        instance[nearer] = 2 + number
 
     exposure = float(rng.uniform(0.5, 2))
     radiance = 3e-4 * (0.15 + 0.85 * cosine) / distance**2 * exposure
@@ -63,7 +64,7 @@ def tube_frame(rng: np.random.Generator, camera: Camera) -> tuple[Frame, np.ndar
     frame = Frame(
         rgb=np.where(shown[..., None], srgb, 0).astype(np.uint8),
         semantic=semantic.astype(np.uint8),
-        instance=(semantic > 0).astype(np.uint16),
+        instance=(instance * shown).astype(np.uint16),
         depth=depth,
         normal=np.zeros((*shown.shape, 3), np.float32),
         flow=np.zeros((*shown.shape, 2), np.float32),

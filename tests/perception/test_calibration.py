@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from perception.calibration import best_polyp_shift, dice_by_shift
+from perception.calibration import (
+    ReliabilityCounts,
+    best_centre_shift,
+    best_depth_scale_factor,
+    best_polyp_shift,
+    best_temperature,
+    best_threshold,
+    dice_by_shift,
+)
 from perception.dataset import load_split
 from perception.evaluate import measure
 from perception.metrics import segmentation_scores
@@ -62,3 +70,56 @@ def test_without_polyps_nothing_is_shifted(make_tubes, tmp_path):
     frames = load_split(make_tubes(tmp_path, {"validation": [2]}, 32), "validation")
     bare = replace(frames, classes=np.where(frames.classes == POLYP, 1, frames.classes).astype(np.uint8))
     assert best_polyp_shift(build("S"), bare, CPU) == 0.0
+
+
+def test_the_temperature_brings_back_logits_that_were_scaled(make_tubes, tmp_path):
+    frames = load_split(make_tubes(tmp_path, {"validation": [4, 4]}, 32), "validation")
+    network = build("S").eval()
+    share = np.bincount(frames.classes[:, ::2, ::2].ravel(), minlength=4) / frames.classes[:, ::2, ::2].size
+    with torch.no_grad():  # it says of every pixel how often each class comes: no temperature is likelier than 1
+        network.pixels.weight.zero_()
+        network.pixels.bias[:16] = torch.from_numpy(np.log(share)).float().repeat_interleave(4)
+    assert best_temperature(network, frames, CPU) == pytest.approx(1, rel=0.06)
+    before = measure(network, frames, CPU)
+    network.divide_classes(0.5)
+    assert best_temperature(network, frames, CPU) == pytest.approx(2, rel=0.06)
+    doubled = measure(network, frames, CPU)
+    assert all((doubled.counts[name] == before.counts[name]).all() for name in before.counts)
+    network.shift_depth_scale(-float(np.log(best_depth_scale_factor(network, frames, CPU))))
+    factor = best_depth_scale_factor(network, frames, CPU)
+    network.shift_depth_scale(float(np.log(factor)))
+    assert best_depth_scale_factor(network, frames, CPU) == pytest.approx(1, rel=1e-4)
+
+
+def test_the_calibration_error_of_beliefs_that_come_true_is_none_and_of_boasts_the_boast():
+    rng = np.random.default_rng(0)
+    belief = rng.uniform(0.25, 1, 400_000)
+    honest = ReliabilityCounts()
+    honest.add(belief, rng.random(400_000) < belief)
+    assert honest.error < 0.005
+    boasting = ReliabilityCounts()
+    boasting.add(np.full(1000, 0.9), np.arange(1000) < 600)
+    assert boasting.error == pytest.approx(0.3)
+    assert np.isnan(ReliabilityCounts().error)
+
+
+def test_the_best_threshold_is_that_of_all_thresholds():
+    rng = np.random.default_rng(0)
+    right, wrong, present = rng.normal(1, 1, 50), rng.normal(-1, 1, 200), 60
+
+    def f1(threshold: float) -> float:
+        hits, false = (right >= threshold).sum(), (wrong >= threshold).sum()
+        return float(2 * hits / (hits + false + present))
+
+    found = best_threshold(right, wrong, present)
+    assert f1(found) == pytest.approx(max(f1(one) for one in np.linspace(-5, 5, 10_001)))
+    assert best_threshold(np.array([1.0]), np.array([]), 1) == 1.0
+
+
+def test_centres_are_shifted_to_their_working_point(make_tubes, tmp_path):
+    frames = load_split(make_tubes(tmp_path, {"validation": [6, 6]}, 64), "validation")
+    torch.manual_seed(3)
+    network = build("S").eval()
+    network.shift_centres(4.6)
+    network.shift_centres(best_centre_shift(network, frames, CPU))
+    assert best_centre_shift(network, frames, CPU) == pytest.approx(0, abs=0.05)

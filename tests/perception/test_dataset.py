@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -7,8 +8,10 @@ import torch
 
 from assets.errors import InputError
 from perception.augment import Turn, jitter, turn_of, turns_of
-from perception.dataset import balanced_order, cut_batch, load_split, open_dataset
-from perception.targets import sample_targets, straight_distance
+from perception.dataset import balanced_order, centre_map, cut_batch, load_split, open_dataset
+from perception.prediction import POLYP
+from perception.targets import polyp_centres, sample_targets, straight_distance
+from perception.views import View, from_another_device, magnified
 from sim.camera import Camera
 from sim.shards import read_shard
 
@@ -99,39 +102,140 @@ def test_the_turns_are_the_eight_of_a_square_and_a_lens_without_a_centre_has_few
     assert turns_of(replace(camera, cx=14.0)) == [Turn(), Turn(flip_rows=True)]
 
 
-def test_a_batch_turns_every_channel_alike(frames):
+def test_a_turned_point_lies_on_the_turned_pixel():
+    image = np.zeros((6, 9), np.uint8)
+    image[1, 7] = 1
+    for turn in (Turn(*choice) for choice in product((False, True), repeat=3)):
+        (row,), (column,) = np.nonzero(turn_of(image, turn))
+        np.testing.assert_array_equal(turn.point(np.array([[7, 1]], np.float32), 9, 6), [[column, row]])
+
+
+def test_in_an_altered_batch_every_label_still_fits_its_pixel(frames):
+    # The camera's own scene is a tube: what a pixel's ray meets is known, wherever the pixel has gone.
     rows = np.arange(24)
     batch = cut_batch(frames, rows, CPU, np.random.default_rng(1))
     plain = cut_batch(frames, rows, CPU)
+    assert 4 <= batch.foreign.sum() <= 14
     assert not torch.equal(batch.classes, plain.classes)
-    for row in rows:
-        found = [
-            turn
-            for turn in turns_of(frames.camera)
-            if np.array_equal(turn_of(frames.rgb[row], turn), (batch.image[row] * 255).round().byte().permute(1, 2, 0))
-        ]
-        assert found
-        turn = found[0]
-        np.testing.assert_array_equal(batch.classes[row].numpy(), turn_of(frames.classes[row], turn))
-        np.testing.assert_array_equal(batch.distance[row].numpy(), turn_of(frames.distance[row], turn))
-        np.testing.assert_allclose(batch.direction[row].numpy(), turn.direction(frames.direction[row]))
+    assert (batch.log_exposure[batch.foreign] == 0).all()
+    assert (batch.distance[batch.foreign] == 0).all()
+    own = ~batch.foreign
+    assert torch.equal(batch.log_exposure[own], plain.log_exposure[own])
+    zooms = 0
+    for row in np.flatnonzero(own):
+        rays, plain_rays = batch.rays[row].permute(1, 2, 0).numpy(), plain.rays[row].permute(1, 2, 0).numpy()
+        zooms += not np.array_equal(rays, plain_rays)
+        # Undo the turn by the direction and the zoom by the ray: the distance there must be the distance here.
+        fits = []
+        for turn in turns_of(frames.camera):
+            if not np.allclose(turn.direction(frames.direction[row]), batch.direction[row].numpy()):
+                continue
+            truth = turn_of(frames.distance[row], turn)
+            classes = turn_of(frames.classes[row], turn)
+            v, u = np.nonzero((np.linalg.norm(rays, axis=-1) > 0) & (batch.distance[row].numpy() > 0))
+            place, _ = frames.camera.project(rays[v, u].astype(np.float64))
+            near = np.rint(place).astype(int).clip(0, 63)
+            same = np.isclose(truth[near[:, 1], near[:, 0]], batch.distance[row].numpy()[v, u], rtol=2e-3)
+            alike = classes[near[:, 1], near[:, 0]] == batch.classes[row].numpy()[v, u]
+            fits.append(min(same.mean(), alike.mean()))
+        assert max(fits) > 0.97
+    assert zooms >= 4
+
+
+def view_of(frames, row):
+    return View(
+        frames.rgb[row],
+        frames.classes[row],
+        frames.distance[row].astype(np.float32),
+        frames.camera.rays()[0],
+        frames.centres[row],
+        frames.direction[row],
+        bool(frames.visible[row]),
+    )
+
+
+def test_a_magnified_view_brings_the_aim_to_the_middle_with_its_ray_and_its_polyp(frames):
+    row = int(np.flatnonzero([len(one) == 1 for one in frames.centres])[0])
+    view = view_of(frames, row)
+    u, v, pixels = view.centres[0]
+    seen = magnified(view, 2.0, np.array([u, v], np.float64))
+    np.testing.assert_allclose(seen.centres, [[31.5, 31.5, 4 * pixels]], atol=1e-4)
+    place, _ = frames.camera.project(seen.rays[31:33, 31:33].astype(np.float64).mean(axis=(0, 1))[None])
+    np.testing.assert_allclose(place[0], [u, v], atol=0.05)
+    # The middle of the polyp's pixels, counted anew, is the centre that was computed.
+    rows, columns = np.nonzero(seen.classes == POLYP)
+    if rows.min() > 0 and columns.min() > 0 and rows.max() < 63 and columns.max() < 63:
+        np.testing.assert_allclose([columns.mean(), rows.mean()], [31.5, 31.5], atol=1.0)
+    away = magnified(view, 2.0, np.array([63 - u, 63 - v], np.float64))
+    assert len(away.centres) == int(max(abs(63 - 2 * u), abs(63 - 2 * v)) < 16)
+    assert not magnified(view, 4.0, np.array([0.0, 0.0])).visible
+
+
+def test_a_shrunk_view_shows_nothing_around_itself(frames):
+    seen = magnified(view_of(frames, 0), 0.5, np.array([31.5, 31.5]))
+    outside = np.ones((64, 64), np.bool_)
+    outside[15:49, 15:49] = False
+    for image in (seen.rgb, seen.classes, seen.distance, seen.rays):
+        assert not image[outside].any()
+    lengths = np.linalg.norm(seen.rays, axis=-1)
+    assert set(np.round(lengths.ravel(), 5)) <= {0.0, 1.0}
+
+
+def test_another_device_covers_but_never_renames(frames):
+    covered = 0
+    for seed in range(40):
+        view = view_of(frames, seed % 24)
+        seen = from_another_device(view, np.random.default_rng(seed))
+        hidden = seen.classes != view.classes
+        assert (seen.classes[hidden] == 0).all()
+        covered += int(hidden.any())
+        assert (seen.rgb.astype(int)[hidden].max(initial=0)) <= 255
+        assert not seen.distance.any()
+        np.testing.assert_array_equal(seen.rays, view.rays)
+        for u, v, _ in seen.centres:
+            assert (
+                seen.classes[max(0, round(v) - 2) : round(v) + 3, max(0, round(u) - 2) : round(u) + 3] == POLYP
+            ).any()
+        np.testing.assert_array_equal(view.rgb, frames.rgb[seed % 24])  # the frame itself stays
+    assert 15 <= covered <= 40
+
+
+def test_a_centre_map_peaks_in_the_cell_of_the_centre():
+    drawn = centre_map(np.array([[9.0, 21.0, 300.0], [31.0, 3.0, 4.0]], np.float32), (8, 8))
+    assert drawn[5, 2] == 1
+    assert drawn[0, 7] == 1
+    assert (drawn == 1).sum() == 2
+    assert drawn[5, 3] == pytest.approx(np.exp(-1 / (2 * (np.sqrt(300 / np.pi) / 12) ** 2)), rel=1e-5)
+    assert drawn[1, 7] == pytest.approx(np.exp(-1 / (2 * 0.49)), rel=1e-5)
+    assert not centre_map(np.zeros((0, 3), np.float32), (8, 8)).any()
+
+
+def test_polyp_centres_are_the_middles_of_what_is_seen_of_each():
+    classes, instance = np.ones((20, 20), np.uint8), np.ones((20, 20), np.uint16)
+    classes[2:5, 2:7], instance[2:5, 2:7] = POLYP, 5  # two that touch
+    classes[2:5, 7:9], instance[2:5, 7:9] = POLYP, 6
+    classes[10, 10], instance[10, 10] = POLYP, 7  # a speck
+    np.testing.assert_allclose(polyp_centres(classes, instance), [[4, 3, 15], [7.5, 3, 6]])
+    assert polyp_centres(np.ones((4, 4), np.uint8), instance[:4, :4]).shape == (0, 3)
 
 
 def test_jitter_keeps_the_range_and_hangs_on_its_generator_alone(frames):
     batch = cut_batch(frames, np.arange(32), CPU)
-    image, exposure = batch.image, batch.log_exposure
-    altered, _ = jitter(image, exposure, np.random.default_rng(0))
+    image, exposure, foreign = batch.image, batch.log_exposure, np.arange(32) % 2 == 0
+    altered, exposed = jitter(image, exposure, foreign, np.random.default_rng(0))
     assert altered.shape == image.shape
     assert altered.min() >= 0
     assert altered.max() <= 1
-    assert torch.equal(altered, jitter(image, exposure, np.random.default_rng(0))[0])
-    assert not torch.equal(altered, jitter(image, exposure, np.random.default_rng(1))[0])
+    assert torch.equal(exposed[foreign], exposure[foreign])
+    assert (exposed != exposure)[~foreign].all()
+    assert torch.equal(altered, jitter(image, exposure, foreign, np.random.default_rng(0))[0])
+    assert not torch.equal(altered, jitter(image, exposure, foreign, np.random.default_rng(1))[0])
 
 
 def test_jitter_brightens_image_and_exposure_together_so_that_the_radiance_still_tells_the_distance():
     grey = torch.full((200, 3, 16, 16), 0.4)
     exposure = torch.zeros(200)
-    image, altered = jitter(grey, exposure, np.random.default_rng(0))
+    image, altered = jitter(grey, exposure, np.zeros(200, np.bool_), np.random.default_rng(0))
 
     def log_linear(srgb):  # the exact curve, not the power law that jitter takes for it
         return torch.log(((srgb + 0.055) / 1.055) ** 2.4)

@@ -104,9 +104,10 @@ def test_perfect_outputs_leave_little_loss_and_each_part_answers_its_own_fault(t
         "log_scale": torch.full_like(outputs.log_scale, -7.0),
         "direction": batch.direction,
         "visible_logit": 30 * (2 * batch.visible - 1),
+        "centre_logits": torch.where(batch.centres == 1, 30.0, -30.0),
     }
     perfect = losses(type(outputs)(**truth), batch)
-    for part in ("cross_entropy", "dice", "depth", "gradient", "direction", "visible"):
+    for part in ("cross_entropy", "dice", "depth", "gradient", "direction", "visible", "centres"):
         assert float(getattr(perfect, part)) == pytest.approx(0, abs=1e-5), part
     assert float(perfect.scale) == pytest.approx(-7, abs=1e-3)
     shifted = losses(type(outputs)(**{**truth, "log_distance": truth["log_distance"] + 0.1}), batch)

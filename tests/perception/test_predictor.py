@@ -39,7 +39,16 @@ def image():
 
 
 def assert_same(a, b, **tolerance):
-    for name in ("probabilities", "depth", "depth_scale", "lumen_direction", "lumen_visible", "uncertainty"):
+    for name in (
+        "probabilities",
+        "depth",
+        "depth_scale",
+        "lumen_direction",
+        "lumen_visible",
+        "uncertainty",
+        "frame_uncertainty",
+        "polyp_centres",
+    ):
         np.testing.assert_allclose(getattr(a, name), getattr(b, name), err_msg=name, **tolerance)
 
 
@@ -53,7 +62,10 @@ def test_a_prediction_keeps_its_promises(model, image):
     assert (prediction.depth_scale[~shown] == 0).all()
     assert np.linalg.norm(prediction.lumen_direction) == pytest.approx(1, abs=1e-12)
     assert 0 <= prediction.lumen_visible <= 1
-    assert 0 <= prediction.uncertainty <= 1
+    assert 0 <= prediction.frame_uncertainty <= 1
+    assert prediction.uncertainty.shape == (64, 64)
+    assert (prediction.uncertainty[~shown] == 0).all()
+    assert prediction.frame_uncertainty == pytest.approx(prediction.uncertainty[shown].mean(), rel=1e-5)
     assert prediction.classes.shape == (64, 64)
     assert prediction.depth.dtype == np.float32
 

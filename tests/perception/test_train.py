@@ -62,11 +62,11 @@ def test_an_interrupted_training_resumes_to_the_same_weights(finished, tmp_path,
     options, _ = finished
     jitter, calls = training.jitter, []
 
-    def interrupt(image, log_exposure, rng):
+    def interrupt(image, log_exposure, foreign, rng):
         calls.append(0)
         if len(calls) > stop_at:
             raise KeyboardInterrupt
-        return jitter(image, log_exposure, rng)
+        return jitter(image, log_exposure, foreign, rng)
 
     again = replace(options, out=tmp_path / "run")
     with monkeypatch.context() as patch:
@@ -102,14 +102,16 @@ def test_a_bound_of_time_ends_the_training(options, tmp_path):
 def test_losses_that_are_no_numbers_never_reach_the_weights(options, tmp_path, monkeypatch):
     jitter, calls = training.jitter, []
 
-    def sometimes_nan(image, log_exposure, rng):
+    def sometimes_nan(image, log_exposure, foreign, rng):
         calls.append(0)
-        return jitter(image * (float("nan") if len(calls) % 2 else 1), log_exposure, rng)
+        return jitter(image * (float("nan") if len(calls) % 2 else 1), log_exposure, foreign, rng)
 
     monkeypatch.setattr(training, "jitter", sometimes_nan)
     train(replace(options, out=tmp_path / "half"))
     assert all(torch.isfinite(one).all() for one in read_tensors(tmp_path / "half" / MODEL).values())
-    monkeypatch.setattr(training, "jitter", lambda image, log_exposure, rng: (image * float("nan"), log_exposure))
+    monkeypatch.setattr(
+        training, "jitter", lambda image, log_exposure, foreign, rng: (image * float("nan"), log_exposure)
+    )
     with pytest.raises(FloatingPointError, match="20 times"):
         train(replace(options, out=tmp_path / "all", epochs=20))
 

@@ -65,7 +65,9 @@ def test_the_joint_chain_lies_along_the_colon(figures):
         places = chain.places()
         away = np.linalg.norm(places[:, None] - path[None], axis=2).min(axis=1)
         assert away.max() < 0.003
-        np.testing.assert_allclose(np.linalg.norm(np.diff(places, axis=0), axis=1), 0.02, rtol=1e-5)  # a URDF is read in single precision
+        np.testing.assert_allclose(
+            np.linalg.norm(np.diff(places, axis=0), axis=1), 0.02, rtol=1e-5
+        )  # a URDF is read in single precision
         for _ in range(5):
             chain.advance(0.008)
         assert chain._world.joint_states(chain.body)[0][0] == pytest.approx(0.04, abs=0.01)

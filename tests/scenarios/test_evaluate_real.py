@@ -18,7 +18,9 @@ def reddest(rgb, exposure):
         depth_scale=np.zeros(classes.shape, np.float32),
         lumen_direction=np.array([0.0, 0.0, 1.0]),
         lumen_visible=1.0,
-        uncertainty=0.0,
+        uncertainty=np.zeros(classes.shape, np.float32),
+        frame_uncertainty=0.0,
+        polyp_centres=np.zeros((0, 3), np.float32),
     )
 
 def square(rgb, exposure):

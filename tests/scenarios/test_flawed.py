@@ -5,9 +5,11 @@ import pytest
 
 from assets.errors import InputError
 from perception.prediction import LUMEN, POLYP, WALL, Prediction
+from scenarios.colonoscopy import TASK
+from scenarios.colonoscopy_episode import ScopeReadings
 from scenarios.conditions import LATENCIES_MS, NOMINAL, SEVERITIES, Condition, conditions_of
 from scenarios.drivers.flawed import ERRORS, Flawed
-from scenarios.interface import Observation, Readings
+from scenarios.interface import Observation
 from sim.camera import Camera
 from sim.scope_state import ScopeCommand
 
@@ -33,7 +35,9 @@ class Steady:
             depth_scale=np.zeros((40, 40), np.float32),
             lumen_direction=np.array([0.6, 0.0, 0.8]),
             lumen_visible=1.0,
-            uncertainty=observation.readings.time,  # tells which frame it was
+            uncertainty=np.zeros((40, 40), np.float32),
+            polyp_centres=np.array([[9.5, 9.5, 1.0]], np.float32),
+            frame_uncertainty=observation.readings.time,  # tells which frame it was
         )
 
     def act(self, prediction, readings, phase):
@@ -41,8 +45,8 @@ class Steady:
         return ScopeCommand()
 
 
-def readings(time: float) -> Readings:
-    return Readings(time, 1.0, 0.1, 0.0, 0.0, 0.0, 0.0, False)
+def readings(time: float) -> ScopeReadings:
+    return ScopeReadings(time, 1.0, 0.1, 0.0, 0.0, 0.0, 0.0, False)
 
 
 def run(error: str, severity: float, steps: int = 1, seed: int = 0) -> list[Prediction]:
@@ -59,7 +63,7 @@ def test_severity_0_changes_nothing(error):
         np.testing.assert_array_equal(said.classes, plain.classes)
         np.testing.assert_allclose(said.depth, plain.depth)
         np.testing.assert_allclose(said.lumen_direction, plain.lumen_direction)
-        assert said.uncertainty == plain.uncertainty
+        assert said.frame_uncertainty == plain.frame_uncertainty
 
 
 @pytest.mark.parametrize("error", ERRORS)
@@ -68,7 +72,10 @@ def test_the_same_seed_gives_the_same_errors(error):
     one, same, other = (run(error, severity, 40, seed) for seed in (1, 1, 2))
 
     def key(run):
-        return [(s.probabilities.tobytes(), s.depth.tobytes(), s.lumen_direction.tobytes(), s.uncertainty) for s in run]
+        return [
+            (s.probabilities.tobytes(), s.depth.tobytes(), s.lumen_direction.tobytes(), s.frame_uncertainty)
+            for s in run
+        ]
 
     assert key(one) == key(same)
     if error not in ("latency_ms", "depth_bias", "mask_erosion"):  # in these nothing is left to chance
@@ -109,7 +116,7 @@ def test_the_direction_strays_slowly_and_stays_a_unit_vector():
 
 def test_latency_hands_out_what_was_seen_before():
     def seen(latency):
-        return [round(said.uncertainty, 3) for said in run("latency_ms", float(latency), 5)]
+        return [round(said.frame_uncertainty, 3) for said in run("latency_ms", float(latency), 5)]
 
     assert seen(0) == [0, 0.1, 0.2, 0.3, 0.4]  # in time
     assert seen(1) == seen(100) == [1.0, 0, 0.1, 0.2, 0.3]  # at first nothing is known: uncertainty 1
@@ -117,9 +124,9 @@ def test_latency_hands_out_what_was_seen_before():
 
 
 def test_dropped_and_stale_frames_repeat_the_last():
-    dropped = [said.uncertainty for said in run("dropped_frames", 0.6, 400)]
+    dropped = [said.frame_uncertainty for said in run("dropped_frames", 0.6, 400)]
     assert np.mean(np.diff(dropped) == 0) == pytest.approx(0.6, abs=0.08)
-    stale = np.array([said.uncertainty for said in run("stale_frames", 1.0, 2000)])
+    stale = np.array([said.frame_uncertainty for said in run("stale_frames", 1.0, 2000)])
     repeats = np.diff(stale) == 0
     edges = np.flatnonzero(np.diff(np.concatenate([[0], repeats.astype(int), [0]])))
     lengths = edges[1::2] - edges[::2]
@@ -150,9 +157,9 @@ def test_conditions_are_read():
     assert NOMINAL.label == ""
     assert NOMINAL.degradations(3) is None
     driver = Steady()
-    assert NOMINAL.spoil(driver) is driver
-    assert smoke.spoil(driver) is driver
-    assert isinstance(Condition("error", "depth_bias", 0.5).spoil(driver), Flawed)
+    assert NOMINAL.spoil(driver, TASK) is driver
+    assert smoke.spoil(driver, TASK) is driver
+    assert isinstance(Condition("error", "depth_bias", 0.5).spoil(driver, TASK), Flawed)
     assert replace(NOMINAL, kind="error", name="depth_bias").label == "depth_bias=0"
 
 

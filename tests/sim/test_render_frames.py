@@ -186,7 +186,7 @@ def test_hue_does_not_tell_polyps(colon):
             polyp = colon[1 + index % 5].mesh.vertices.mean(axis=0)
             near = polyp * (1 - 0.016 / np.linalg.norm(polyp))
             towards = look_along(polyp - near + 0.005 * pose[:3, 0], pose[:3, 1], near)
-            frame = exposed(renderer, towards, seed=index)
+            frame = exposed(renderer, towards, seed=index, appearance=Appearance(object_seed=index))
             seen = frame.instance > 0
             colours = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2HSV_FULL)[seen].astype(int)
             # Turned by half a circle, since reds lie on both sides of 0.

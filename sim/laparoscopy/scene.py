@@ -1,0 +1,237 @@
+"""A laparoscopy: a patient's abdomen, instruments in their trocars, and what the laparoscope sees."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assets.errors import InputError
+from assets.patient import Patient
+from sim.camera import Camera
+from sim.degradations.degrade import degrade
+from sim.degradations.settings import Degradations
+from sim.exposure import AutoExposure
+from sim.frame import Frame
+from sim.instruments.command import Command, JointTarget
+from sim.instruments.laparoscope import camera_pose
+from sim.instruments.table import CONTROL_STEP, InstrumentTable
+from sim.laparoscopy.aim import look_at
+from sim.laparoscopy.placement import Placement, check_names, cholecystectomy
+from sim.laparoscopy.state import LaparoscopyState, OrganContact, pack, unpack
+from sim.laparoscopy.theatre import add_anatomy, add_instruments, instrument_objects, part_name
+from sim.laparoscopy.trocars import operative_field
+from sim.laparoscopy.view import SceneView
+from sim.render.appearance import Appearance
+from sim.scene_objects import objects_of
+from sim.world import BulletWorld
+
+_SETTLING_FRAMES = 6
+_SETTLING_TIME = 1.0  # [s] between them
+
+
+class LaparoscopyScene:
+    """Owns the renderer and the physics world of one patient; use it as a context manager.
+
+    `reset` starts a new episode and keeps what is dear: meshes and renderer.
+    """
+
+    def __init__(
+        self,
+        patient: Patient,
+        *,
+        camera: Camera,
+        instruments: Sequence[Placement] | None = None,
+        watching: str = "laparoscope",
+        seed: int = 0,
+        device: str = "cpu",
+        threads: int = 2,
+    ) -> None:
+        """Build the scene and start an episode.
+
+        Args:
+            patient: With a liver, and trocar sites in its abdominal wall.
+            camera: Of the laparoscope, such as `sim.instruments.laparoscope.laparoscope_camera` gives.
+            instruments: What is in which trocar; None for those of a cholecystectomy.
+            watching: Name of the laparoscope that `observe` looks through.
+            seed: Of the sensor noise.
+            device: A Warp device for the renderer.
+            threads: Of the renderer.
+
+        Raises:
+            InputError: The patient lacks what is needed, or an instrument does not fit.
+        """
+        self.patient, self.camera, self.watching = patient, camera, watching
+        self.placements = tuple(cholecystectomy() if instruments is None else instruments)
+        check_names(self.placements, watching)
+        self.field = operative_field(patient)
+        self.objects = (*objects_of(patient), *instrument_objects(self.placements, watching))
+        self._exits = ExitStack()
+        with ExitStack() as building:
+            self.world = building.enter_context(BulletWorld())
+            self._anatomy = add_anatomy(self.world, patient)
+            made, self.trocars = add_instruments(self.world, patient, self.placements)
+            self.table = InstrumentTable(self.world, made, self._anatomy.bodies.values())
+            self._start = self.table.save_state()
+            self.view = SceneView(self.objects, camera, device=device, threads=threads)
+            building.callback(self.view.close)
+            self._exits = building.pop_all()
+        self.exposure = AutoExposure()
+        self.reset(seed=seed)
+
+    def __enter__(self) -> "LaparoscopyScene":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the physics client and the renderer's threads."""
+        self._exits.close()
+
+    def reset(
+        self,
+        *,
+        seed: int,
+        appearance: Appearance | None = None,
+        degradations: Degradations | None = None,
+    ) -> LaparoscopyState:
+        """Start a new episode: all instruments as they were placed.
+
+        Args:
+            seed: Of the sensor noise.
+            appearance: The look of tissue and sensor; None for the default.
+            degradations: What goes wrong with the picture; None for nothing.
+
+        Returns:
+            The state at time 0.
+        """
+        self.appearance = appearance or Appearance()
+        self.degradations = degradations or Degradations()
+        self._noise = np.random.default_rng(seed)
+        self._observed: tuple[NDArray[np.float64], float] | None = None
+        self.exposure.reset()
+        self.table.restore_state(self._start)
+        self.state = self._read()
+        return self.state
+
+    def step(self, commands: Mapping[str, Command], dt: float = CONTROL_STEP) -> LaparoscopyState:
+        """Move all instruments through one control step.
+
+        Args:
+            commands: By the instruments' names; one without a command goes on towards its last target.
+            dt: Duration of the step [s].
+
+        Returns:
+            The state after it.
+
+        Raises:
+            InputError: A name or a command is wrong, or dt is out of range.
+        """
+        self.table.step(commands, dt)
+        self.state = self._read()
+        return self.state
+
+    def look_at(
+        self, point: NDArray[np.float64], *, insertion: float | None = None, roll: float | None = None
+    ) -> JointTarget:
+        """Return the command with which the watching laparoscope looks at a point, as near as its limits let it.
+
+        Args:
+            point: [m], world frame.
+            insertion: Of its tip beyond the trocar [m]; None for that of now.
+            roll: Of its shaft [rad]; None for that of now.
+        """
+        state = self.state.instruments[self.watching]
+        port = self.trocars[self.watching].T_world_port
+        depth = float(np.linalg.norm(state.T_world_tip[:3, 3] - port[:3, 3])) if insertion is None else insertion
+        joints, _ = look_at(
+            self.table.instruments[self.watching].device,
+            port,
+            point,
+            insertion=depth,
+            roll=float(state.joints[3]) if roll is None else roll,
+            camera_roll=state.camera_roll,
+        )
+        return JointTarget(joints)
+
+    def observe(self) -> Frame:
+        """Render what the laparoscope sees now, without flow; the exposure adapts from one observation to the next."""
+        for placement in self.placements:
+            if placement.key != self.watching:
+                links = self.state.instruments[placement.key].links
+                for part in placement.device.parts:
+                    self.view.move(part_name(placement.key, part.name), links[part.link] @ part.T_link_part)
+        pose, time = self.state.T_world_camera, self.state.time
+        before, since = self._observed or (pose, time)
+        if self._observed is None:
+            # The camera was on before the episode starts: its exposure has settled.
+            for _ in range(_SETTLING_FRAMES):
+                self._render(pose, 0)
+                self.exposure.update(self.view.metered, _SETTLING_TIME)
+        else:
+            self.exposure.update(self.view.metered, time - since)
+        noise_seed = int(self._noise.integers(2**31))
+        clean = self._render(pose, noise_seed)
+        self._observed = (pose, time)
+        if since == time:  # seen twice at one time, or for the first time: nothing moves
+            return degrade(clean, self.degradations, noise_seed=noise_seed)
+        return degrade(clean, self.degradations, noise_seed=noise_seed, T_world_camera_before=before, dt=time - since)
+
+    def save_state(self) -> bytes:
+        """Return all that the future depends on, but appearance and degradations: the same state, the same bytes."""
+        seen = None if self._observed is None else [self._observed[0].tolist(), self._observed[1]]
+        plain: dict[str, Any] = {
+            "version": 1,
+            "instruments": self.table.save_state().decode(),
+            "gain": self.exposure.gain,
+            "metered": self.view.metered,
+            "observed": seen,
+            "noise": self._noise.bit_generator.state,
+        }
+        return pack(plain, {})
+
+    def restore_state(self, data: bytes) -> LaparoscopyState:
+        """Go back to a saved state, also of another scene of the same patient and instruments; to the byte.
+
+        Raises:
+            InputError: The data is damaged, or of another scene.
+        """
+        plain, _ = unpack(data)
+        expected = {"version", "instruments", "gain", "metered", "observed", "noise"}
+        if set(plain) != expected or plain["version"] != 1:
+            raise InputError(f"saved state of a laparoscopy: expected version 1, found {str(plain)[:60]!r}")
+        self.table.restore_state(plain["instruments"].encode())
+        self.exposure.reset(plain["gain"])
+        self.view.metered = plain["metered"]
+        seen = plain["observed"]
+        self._observed = None if seen is None else (np.array(seen[0]), seen[1])
+        self._noise.bit_generator.state = plain["noise"]
+        self.state = self._read()
+        return self.state
+
+    def _render(self, pose: NDArray[np.float64], seed: int) -> Frame:
+        return self.view.render(
+            pose, exposure=self.exposure.gain, appearance=self.appearance, time=self.state.time, seed=seed
+        )
+
+    def _read(self) -> LaparoscopyState:
+        states = self.table.states
+        contacts = tuple(
+            OrganContact(name, self._anatomy.names[touch.other], touch.link, touch.force, touch.depth, touch.point)
+            for name, state in states.items()
+            for touch in state.touches
+            if touch.force > 0
+        )
+        return LaparoscopyState(
+            time=next(iter(states.values())).time,
+            instruments=states,
+            T_world_camera=camera_pose(self.table.instruments[self.watching].device, states[self.watching]),
+            contacts=contacts,
+            holds={},
+            fault="; ".join(state.fault for state in states.values() if state.fault),
+        )
