@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch.nn.utils import clip_grad_norm_
 
 from assets.errors import InputError
+from perception.activations import Activation
 from perception.augment import jitter
 from perception.baseline import fit_hue_threshold
 from perception.calibration import calibrate
@@ -23,6 +24,7 @@ from perception.dataset import balanced_order, cut_batch, load_split, open_datas
 from perception.device import choose_device, trains_in_bfloat16
 from perception.evaluate import Figure, hue_figures, measure, model_figures, subset_name
 from perception.losses import Losses, losses
+from perception.model_card import write_model_card
 from perception.network import Size
 from perception.training_state import (
     fresh_state,
@@ -55,7 +57,9 @@ class TrainOptions:
     out: Path
     """Folder of the training; an unfinished training with the same options is resumed."""
     size: Size = "S"
-    """Size of the network."""
+    """Size of the network; or a baseline that sees each pixel by itself: mlp, linear."""
+    activation: Activation = "relu"
+    """Between its layers."""
     epochs: int = 16
     """Passes over the training frames."""
     minutes: float | None = None
@@ -137,10 +141,10 @@ def train(options: TrainOptions) -> list[Figure]:
         steps = options.epochs * steps_per_epoch
 
         # State: fresh, or that of an unfinished training.
-        state = fresh_state(options.size, options.seed, options.weight_decay, device)
+        state = fresh_state(options.size, options.seed, options.weight_decay, device, options.activation)
         identity = _identity(options) | {"index_sha256": index.index_sha256}
         if (options.out / STATE).exists():
-            load_state(options.out / STATE, state, identity)
+            load_state(options.out / STATE, state, identity, {"activation": "relu"})
         keep_log_until(options.out / LOG, state.step)
         seconds_before, start = state.seconds, time.monotonic()
         done = options.done(state.step, steps, state.seconds)
@@ -212,7 +216,7 @@ def train(options: TrainOptions) -> list[Figure]:
                 "loss": dict(
                     zip([*(field.name for field in fields(Losses)), "total"], sums / max(count, 1), strict=True)
                 ),
-                "validation": {one["name"]: one["value"] if math.isfinite(one["value"]) else None for one in found},
+                "validation": {one["name"]: _finite(one["value"]) for one in found},
             }
             with (options.out / LOG).open("a", encoding="utf-8") as log:
                 log.write(json.dumps(line, sort_keys=True) + "\n")
@@ -241,6 +245,9 @@ def train(options: TrainOptions) -> list[Figure]:
             figures += model_figures(measure(state.average, split_frames, device), split_frames, subset)
             figures += hue_figures(threshold, split_frames, subset)
         bar.update(measuring, total=1, completed=1)
+        config.training["figures"] = [one | {"value": _finite(one["value"])} for one in figures]
+        save_model(options.out / MODEL, state.average, config)
+        write_model_card(options.out / MODEL)
 
     rates = [float(line["frames_per_second"]) for line in read_log(options.out / LOG)]
     where = f"{device.type}, {options.threads} threads, size {options.size}, batch {options.batch}"
@@ -260,6 +267,10 @@ def rate_share(done: float) -> float:
     return _FINAL_RATE + (1 - _FINAL_RATE) * falling
 
 
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
 def _identity(options: TrainOptions) -> dict[str, Any]:
     """Return the options that a training cannot change on its way: neither places nor speed nor when it ends."""
     chosen = asdict(options)
@@ -269,7 +280,7 @@ def _identity(options: TrainOptions) -> dict[str, Any]:
 
 
 def _config(options: TrainOptions, identity: dict[str, Any], camera: Any, step: int) -> ModelConfig:
-    return ModelConfig(options.size, camera, {"options": identity, "step": step})
+    return ModelConfig(options.size, camera, {"options": identity, "step": step}, options.activation)
 
 
 def _plain(name: str, subset: str, value: float, unit: str, n: int, how: str) -> Figure:

@@ -115,6 +115,21 @@ COMMANDS = (
         measures=True,
     ),
     Command(
+        "model export",
+        "write a trained network as an ONNX file, and compare both",
+        "scenarios.model_command",
+        "ExportOptions",
+        "export",
+        measures=True,
+    ),
+    Command(
+        "model card",
+        "write what there is to know about a trained network",
+        "scenarios.model_command",
+        "CardOptions",
+        "card",
+    ),
+    Command(
         "evaluate",
         "put drivers in control on the same seeds and compare them",
         "scenarios.evaluate",

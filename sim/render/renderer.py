@@ -18,7 +18,7 @@ from assets.transforms import inverse
 from sim.camera import Camera
 from sim.frame import Frame
 from sim.render import channels as extras
-from sim.render import motion, raster, raycast, shading
+from sim.render import motion, raster, raycast, shading, shadows
 from sim.render.appearance import Appearance, LightSettings
 from sim.render.geometry import CLUSTER, Geometry
 from sim.render.lens import build_lens, layout
@@ -150,27 +150,63 @@ class Renderer:
         Raises:
             InputError: The pose or the exposure is not finite, the pose not rigid, or a channel unknown.
         """
+        looks = [appearance or Appearance()]
+        options: dict[str, Any] = {"exposure": exposure, "light": light, "time": time, "seed": seed}
+        return self.render_looks(T_world_camera, looks, channels=channels, **options)[0]
+
+    def render_looks(
+        self,
+        T_world_camera: Float[np.ndarray, "4 4"],
+        looks: Sequence[Appearance],
+        *,
+        exposure: float | Sequence[float] = 1.0,
+        light: LightSettings | None = None,
+        time: float = 0.0,
+        seed: int = 0,
+        channels: Collection[extras.Extra] = (),
+    ) -> list[Frame]:
+        """Render one view under several looks, with one visibility pass for all.
+
+        Args:
+            T_world_camera: Pose, OpenCV axes, finite.
+            looks: A frame each.
+            exposure: Gain from scene radiance to the image, of all or of each.
+            light: The light guides; None takes a colonoscope's.
+            time: Goes into the frames [s].
+            seed: Of the sensor noise, the same in all.
+            channels: As `render` takes them.
+
+        Returns:
+            What `render` gives for each look, byte for byte; they differ in their pictures alone.
+
+        Raises:
+            InputError: The pose or an exposure is not finite, the pose is not rigid, there are not as many exposures as
+                looks, or a channel is unknown.
+        """
         wanted = extras.chosen(channels)
-        if not np.isfinite(exposure) or exposure <= 0:
-            raise InputError(f"renderer: expected a positive exposure, found {exposure}")
+        exposures = [float(one) for one in np.atleast_1d(np.asarray(exposure, np.float64))]
+        exposures = exposures * len(looks) if len(exposures) == 1 else exposures
+        if len(exposures) != len(looks):
+            raise InputError(f"renderer: expected an exposure or one for each of {len(looks)} looks, found {exposure}")
+        for one in exposures:
+            if not np.isfinite(one) or one <= 0:
+                raise InputError(f"renderer: expected a positive exposure, found {one}")
+        light = light or LightSettings()
+        frames: list[Frame] = []
         with self.scene.lock:
             self._place(T_world_camera)
-            fill_look(
-                self._look[0],
-                T_world_camera,
-                self.camera,
-                exposure,
-                light or LightSettings(),
-                appearance or Appearance(),
-                seed,
-            )
-            if not self._device.is_cpu:
-                self._look_array.assign(self._look)
-            self._dress(appearance or Appearance())
-            self._run(shaded=True)
-            frame = self._frame(T_world_camera, exposure, time)
-            found: dict[str, Any] = {name: self._extra(name) for name in wanted}
-            return replace(frame, **found)
+            for look, one in zip(looks, exposures, strict=True):
+                fill_look(self._look[0], T_world_camera, self.camera, one, light, look, seed)
+                if not self._device.is_cpu:
+                    self._look_array.assign(self._look)
+                self._dress(look)
+                if not frames and not light.shadows:
+                    self._run(shaded=True)
+                else:
+                    self._relight(first=not frames, shadowed=light.shadows)
+                found: dict[str, Any] = {name: self._extra(name) for name in wanted}
+                frames.append(replace(self._frame(T_world_camera, one, time), **found))
+        return frames
 
     def seen_triangles(self) -> NDArray[np.int32]:
         """Return the triangle that each pixel of the last picture shows, shape (H, W), as in `Visibility`."""
@@ -260,6 +296,7 @@ class Renderer:
             "depth": make(pixels, wp.float32),
         }
         self._channels: dict[str, Any] = {
+            "lit": make(pixels, wp.float32),
             "luminance": make(pixels, wp.float32),
             "rgb": make(pixels, wp.vec3ub),
             "semantic": make(pixels, wp.uint8),
@@ -306,6 +343,18 @@ class Renderer:
                 ],
             )
             for first, last in pairwise(rows)
+        ]
+        wp.load_module(shadows, device=self._device)
+        table = scene.put(self._lens.radius_over_sine, wp.float32)
+        lens = [self._lens.lens, table, self._rays, self._buffers["depth"], self._channels["lit"]]
+        even = [row + row % 2 for row in rows]
+        self._shadows = [
+            self._launch(
+                shadows.throw,
+                (last - first + 1) // 2 * ((width + 1) // 2),
+                [first, self._pose_array, self._look_array, *lens],
+            )
+            for first, last in pairwise(even)
         ]
 
     def _launch(self, kernel: Any, dim: int, inputs: list[Any]) -> Any:
@@ -452,6 +501,15 @@ class Renderer:
             ]
         )
         return np.array(out.numpy()).reshape(height, width, *out.numpy().shape[1:])
+
+    def _relight(self, *, first: bool, shadowed: bool) -> None:
+        """Shade what the last visibility pass found, or the first time what a new one finds, with shadows."""
+        if first:
+            self._run(shaded=False)
+        if shadowed:  # they look beyond their own rows, so all rows must be there
+            self._share([[launch] for launch in self._shadows])
+        self._share([[launch] for launch in self._third])
+        wp.synchronize_device(self._device)
 
     def _share(self, jobs: list[list[Any]]) -> None:
         """Do the jobs on all threads, this one among them."""

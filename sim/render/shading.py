@@ -56,6 +56,7 @@ class Look:
     shot_noise: wp.float32
     read_noise: wp.float32
     seed: wp.uint32
+    shadows: wp.bool
 
 
 @wp.struct
@@ -213,6 +214,7 @@ def shade(
     gauss: wp.array[float],
     volumes: wp.array[wp.vec4],
     vessels: wp.array[float],
+    lit: wp.array[float],
     luminance: wp.array[float],
     rgb: wp.array[wp.vec3ub],
     semantic: wp.array[wp.uint8],
@@ -285,6 +287,10 @@ def shade(
     mirrored = ray - (2.0 * wp.dot(ray, wet)) * wet
     shine = _shine(look.light_a - p, look.light_b - p, mirrored, alpha2)
     shine = shine * beam * wp.clamp(facing * 6.0, 0.0, 1.0) * tissue.film
+
+    if look.shadows:
+        diffuse = diffuse * lit[pixel]
+        shine = shine * lit[pixel]
 
     # Blood: its amount varies, and vessels hold more of it.
     slow = u * vertex_stain[corner[0]] + v * vertex_stain[corner[1]] + w * vertex_stain[corner[2]]
