@@ -110,7 +110,7 @@ def colon():
 
 
 def test_no_sign_of_ten_thousand_is_wrong(colon):
-    """Against rays by Embree: none at the grid's nodes; between them, at thin folds, none farther off than half a cell."""
+    """Against rays by Embree: none at the grid's nodes; between them none farther off than half a cell."""
     patient, wall = colon
     surface = colon_lumen(patient)[1]
     mesh = trimesh.Trimesh(surface.vertices, surface.triangles, process=False)
