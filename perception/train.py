@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from torch.nn.utils import clip_grad_norm_
 
 from assets.errors import InputError
 from perception.activations import Activation
@@ -20,12 +20,13 @@ from perception.augment import jitter
 from perception.baseline import fit_hue_threshold
 from perception.calibration import calibrate
 from perception.checkpoint import ModelConfig, save_model
-from perception.dataset import balanced_order, cut_batch, load_split, open_dataset
+from perception.dataset import Batch, balanced_order, cut_batch, load_split, open_dataset
 from perception.device import choose_device, trains_in_bfloat16
 from perception.evaluate import Figure, hue_figures, measure, model_figures, subset_name
-from perception.losses import Losses, losses
+from perception.losses import Losses
 from perception.model_card import write_model_card
 from perception.network import Size
+from perception.training_board import write_board
 from perception.training_state import (
     fresh_state,
     keep_log_until,
@@ -35,14 +36,15 @@ from perception.training_state import (
     save_state,
     update_average,
 )
+from perception.training_step import backward, made_ahead
 
-MODEL, STATE, LOG = "model.safetensors", "state.safetensors", "log.jsonl"
-"""Files of a training's folder: the model (config beside it), what resuming needs, and a line an epoch."""
+MODEL, STATE, LOG, BOARD = "model.safetensors", "state.safetensors", "log.jsonl", "board"
+"""Files of a training's folder: the model (config and card beside it), what resuming needs, a line an epoch, and
+the same for TensorBoard where it is installed."""
 
 _WARM_UP = 0.03  # share of the training in which the learning rate rises
 _FINAL_RATE = 0.02  # share of the peak learning rate that is left at the end
 _AVERAGE = 0.995  # share of the averaged weights that a step keeps: they span some 200 steps
-_CLIP = 5.0  # largest norm of a gradient
 _BAD_STEPS = 20  # steps in a row without a finite loss after which training gives up
 _SAVE_EVERY = 30.0  # s of work that Ctrl-C or a power cut may lose
 _VALIDATION_FRAMES = 400  # at most, after an epoch; all of them at the end
@@ -158,20 +160,18 @@ def train(options: TrainOptions) -> list[Figure]:
             # The order hangs on the epoch alone and a step's randomness on the step alone, so resuming repeats nothing.
             order = balanced_order(with_polyp, options.polyp_share, np.random.default_rng([options.seed, 1, epoch]))
             sums, count, epoch_start = np.zeros(len(fields(Losses)) + 1), 0, time.monotonic()
-            for place in range(state.step % steps_per_epoch, steps_per_epoch):
-                rng = np.random.default_rng([options.seed, 2, state.step])
-                batch = cut_batch(frames, order[place * options.batch : (place + 1) * options.batch], device, rng)
+
+            def cut(step: int, order: NDArray[np.int64] = order) -> tuple[Batch, np.random.Generator]:
+                rng = np.random.default_rng([options.seed, 2, step])
+                start = step % steps_per_epoch * options.batch
+                return cut_batch(frames, order[start : start + options.batch], device, rng), rng
+
+            for batch, rng in made_ahead(cut, range(state.step, (epoch + 1) * steps_per_epoch)):
                 image, log_exposure = jitter(batch.image, batch.log_exposure, batch.foreign, rng)
                 for group in state.optimiser.param_groups:
                     group["lr"] = options.learning_rate * rate_share(done)
-                state.network.train()
-                with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
-                    outputs = state.network(image, log_exposure, batch.rays)
-                parts = losses(outputs, batch)
+                parts, norm = backward(state, batch, image, log_exposure, mixed=mixed)
                 loss = parts.total
-                state.optimiser.zero_grad(set_to_none=True)
-                torch.autograd.backward(loss)
-                norm = clip_grad_norm_(state.network.parameters(), _CLIP)
 
                 # What is no number must not reach the weights: one bad batch is skipped, many in a row are a fault.
                 if torch.isfinite(loss + norm):
@@ -220,6 +220,7 @@ def train(options: TrainOptions) -> list[Figure]:
             }
             with (options.out / LOG).open("a", encoding="utf-8") as log:
                 log.write(json.dumps(line, sort_keys=True) + "\n")
+            write_board(options.out / BOARD, read_log(options.out / LOG))
             state.seconds = seconds_before + time.monotonic() - start
             done = options.done(state.step, steps, state.seconds)
             save_model(options.out / MODEL, state.average, _config(options, identity, frames.camera, state.step))
@@ -252,8 +253,11 @@ def train(options: TrainOptions) -> list[Figure]:
     rates = [float(line["frames_per_second"]) for line in read_log(options.out / LOG)]
     where = f"{device.type}, {options.threads} threads, size {options.size}, batch {options.batch}"
     subset = subset_name(options.data, "train")
+    how = "expected calibration error on the validation patients before the temperature; see model.ece"
+    uncalibrated = config.training["calibration"]["ece_before"]
     return [
         *figures,
+        _plain("model.ece_before", subset_name(options.data, "validation"), uncalibrated, "1", len(held_out), how),
         _plain("train.frames_per_second", subset, float(np.median(rates)), "1/s", len(rates), f"median epoch; {where}"),
         _plain("train.minutes", subset, state.seconds / 60, "min", 1, f"{state.step} steps with validation; {where}"),
     ]

@@ -17,7 +17,7 @@ from scenarios.progress import progress
 class BenchOptions:
     """Measure speed on this machine; what is compared is measured in one run."""
 
-    what: tyro.conf.Positional[Literal["anatomy", "render", "physics", "endurance", "dataset", "realism", "all"]]
+    what: tyro.conf.Positional[Literal["anatomy", "render", "physics", "endurance", "dataset", "train", "realism", "all"]]
     """Which benchmark; realism compares with real frames, so it needs --real."""
     real: Path | None = None
     """Folder of real frames, with images and masks: for realism."""
@@ -26,7 +26,7 @@ class BenchOptions:
     sheet: Path | None = None
     """A .png or .jpg to write: real frames above simulated ones."""
     seconds: float = 2.0
-    """Time for each single measurement of the data set."""
+    """Time for each single measurement of the data set and of the training."""
     rounds: int = 15
     """Measurements of each renderer, interleaved."""
     seed: int = 0
@@ -103,6 +103,12 @@ def _dataset(options: BenchOptions) -> list[Figure]:
     return bench_dataset(seconds=options.seconds)
 
 
+def _train(options: BenchOptions) -> list[Figure]:
+    from scenarios.bench.train import bench_train
+
+    return bench_train(seconds=options.seconds, threads=options.threads, device=options.device.partition(":")[0])
+
+
 def _realism(options: BenchOptions) -> list[Figure]:
     from scenarios.bench.realism import bench_realism
 
@@ -117,6 +123,7 @@ _BENCHES: dict[str, Callable[[BenchOptions], list[Figure]]] = {
     "physics": _physics,
     "endurance": _endurance,
     "dataset": _dataset,
+    "train": _train,
     "realism": _realism,
 }
 # In the order in which `all` runs them. Each imports what it needs when it is called: their dependencies are heavy.

@@ -23,6 +23,7 @@ from sim.soft.body import SoftBody
 from sim.soft.contact import Capsule
 from sim.soft.embedding import EmbeddedSurface
 from sim.soft.newton import SoftOptions
+from sim.soft.sweep import Sweep
 from sim.soft.tet_mesh import TetMesh, tet_mesh
 from sim.soft.tet_shapes import box
 
@@ -33,6 +34,7 @@ _CELLS = {"soft2k": (9, 6, 6), "soft10k": (16, 10, 10)}  # 1,944 and 9,600 tetra
 _RADIUS = 0.02  # of the sphere [m]
 _BULLET_STEP = 0.001  # [s]; the explicit steps of PyBullet's soft body blow up at longer ones
 _SETTLING = 150  # frames, after which implicit Euler has damped the block's slowest swing to 1e-3
+_CUTS = 3
 _PICTURE = 256  # [px]
 _SKIN = (30, 20, 20)  # cells of the skin that is drawn: 6,400 triangles
 _OPTIONS = SoftOptions(tolerance=3e-3)
@@ -68,6 +70,11 @@ def bench_soft(*, frames: int = 20) -> list[Figure]:
                 how="greatest error of a node over greatest displacement, settled, against SciPy on the same mesh",
             )
         )
+        cut, pattern = (1e3 * value for value in cut_times(mesh))
+        how = "processor time of a leaning cut through the middle; the median of three"
+        figures.append(Figure(f"physics.{name}.cut.ms", subset, cut, "ms", n=_CUTS, how=how))
+        how = "the part of it that the matrix's new pattern and the arrays take"
+        figures.append(Figure(f"physics.{name}.cut.pattern.ms", subset, pattern, "ms", n=_CUTS, how=how))
         if name == "soft2k":
             drawn = rendered_frames(mesh, frames)
             how = f"simulated over spent time, 1 core: a frame's step, the skin's motion, a picture of {_PICTURE} px"
@@ -100,6 +107,19 @@ def pressed_frames(mesh: TetMesh, frames: int) -> list[float]:
         body.set_tools([Capsule(centre, centre, _RADIUS, 0.1)])
         times.append(_spent(lambda: body.step(FRAME)))
     return times
+
+
+def cut_times(mesh: TetMesh) -> tuple[float, float]:
+    """Return the processor time [s] of a cut in two, and of building a body of what comes of it."""
+    x, lean = _SIZE[0] / 2, 0.2 * _SIZE[1]
+    low, high = -0.1 * _SIZE[1], 1.1 * _SIZE[1]
+    sweep = Sweep((x - lean, low, -0.01), (x - lean, low, 0.11), (x + lean, high, -0.01), (x + lean, high, 0.11))
+    whole, pattern = [], []
+    for _ in range(_CUTS):
+        body = SoftBody(mesh, _OPTIONS)
+        whole.append(_spent(lambda body=body: body.cut(sweep)))  # type: ignore[misc]
+        pattern.append(_spent(lambda body=body: SoftBody(body.mesh, _OPTIONS)))  # type: ignore[misc]
+    return float(np.median(whole)), float(np.median(pattern))
 
 
 def rendered_frames(mesh: TetMesh, frames: int) -> list[float]:

@@ -68,7 +68,6 @@ def tissue_of(item: SceneObject, instance: int, appearance: Appearance) -> Any:
     record["lost"] = 0.04 * slope**2
     record["film"] = optical.specular * optical.wetness * appearance.wetness
     record["wrap"] = optical.translucency
-    record["wrap_share"] = 1 / (1 + optical.translucency) ** 2
     record["vessel_strength"] = optical.vessel_density * appearance.vessel_strength
     record["bump_slope"] = slope
     record["texels"] = NOISE_SIZE / NOISE_WAVES / max(optical.bump_scale, 1e-6)

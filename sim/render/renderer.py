@@ -18,7 +18,7 @@ from assets.transforms import inverse
 from sim.camera import Camera
 from sim.frame import Frame
 from sim.render import channels as extras
-from sim.render import motion, raster, raycast, shading, shadows
+from sim.render import motion, raster, raycast, shading, shading_rows, shadows
 from sim.render.appearance import Appearance, LightSettings
 from sim.render.geometry import CLUSTER, Geometry
 from sim.render.lens import build_lens, layout
@@ -317,33 +317,28 @@ class Renderer:
         self._appearance: Appearance | None = None
         self._vertex_stain = wp.zeros(len(scene.geometry.vertices), dtype=wp.float32, device=self._device)
         wp.load_module(shading, device=self._device)
+        if self._device.is_cpu:
+            wp.load_module(shading_rows, device=self._device)
         bands = 2 * self._threads if self._threads > 1 else 1
         rows = [int(row) for row in np.linspace(0, height, bands + 1)]
         self._culling: Any = None
         self._first: list[Any] = []
         self._second = self._record_raster(rows) if self._method == "raster" else self._record_raycast()
-        self._third = [
-            self._launch(
-                shading.shade,
-                (last - first) * width,
-                [
-                    first * width,
-                    self._pose_array,
-                    self._look_array,
-                    self._rays,
-                    self._vignette,
-                    *self._buffers.values(),
-                    scene.surface,
-                    scene.flat_normals,
-                    scene.vertex_shape,
-                    self._vertex_stain,
-                    scene.corners,
-                    *self._tables.values(),
-                    *self._channels.values(),
-                ],
-            )
-            for first, last in pairwise(rows)
+        arrays = [
+            self._pose_array,
+            self._look_array,
+            self._rays if not self._device.is_cpu else scene.put(self._lens.rays.T.ravel(), wp.float32),
+            self._vignette,
+            *self._buffers.values(),
+            scene.surface,
+            scene.flat_normals,
+            scene.vertex_shape,
+            self._vertex_stain,
+            scene.corners,
+            *self._tables.values(),
+            *self._channels.values(),
         ]
+        self._third = [self._record_shading(first * width, last * width, arrays) for first, last in pairwise(rows)]
         wp.load_module(shadows, device=self._device)
         table = scene.put(self._lens.radius_over_sine, wp.float32)
         lens = [self._lens.lens, table, self._rays, self._buffers["depth"], self._channels["lit"]]
@@ -355,10 +350,24 @@ class Renderer:
                 [first, self._pose_array, self._look_array, *lens],
             )
             for first, last in pairwise(even)
+            if first < last
         ]
 
     def _launch(self, kernel: Any, dim: int, inputs: list[Any]) -> Any:
         return wp.launch(kernel, dim=dim, inputs=inputs, device=self._device, record_cmd=True)
+
+    def _record_shading(self, first: int, last: int, arrays: list[Any]) -> Any:
+        """Prepare the shading of a range of pixels: on the CPU in one thread, elsewhere a thread for each."""
+        if not self._device.is_cpu:
+            return self._launch(shading.shade, last - first, [first, *arrays])
+        kept = [
+            wp.zeros(count * shading_rows.PITCH, dtype=kind, device=self._device)
+            for count, kind in (
+                (shading_rows.QUANTITIES, wp.float32),
+                (shading_rows.WHOLE_QUANTITIES, wp.int32),
+            )
+        ]
+        return self._launch(shading_rows.shade_rows, 1, [first, last, *kept, *arrays])
 
     def _record_raster(self, rows: list[int]) -> list[Any]:
         """Prepare the listing of triangles by parts, and their rasterisation by bands of rows."""
