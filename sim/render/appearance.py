@@ -55,8 +55,9 @@ class Appearance:
     """Colour temperature of the lamp [K]; the processor's white balance is set to 6000 K, about that of xenon."""
     narrow_band: bool = False
     """Light of 415 and 540 nm alone, in the colours of narrow-band imaging: approximate, see `sim.render.light`."""
-    ambient: float = 1.0
-    """Factor on the light that the walls throw at each other."""
+    ambient: float = 0.05
+    """Factor on the light that the walls throw at each other; 1 is that of a path tracer. Far below 1 by default, since
+    the table's colours are tuned after pictures, which hold that light already."""
     vignette: float = 0.25
     """Loss of light at the corner of the image, as a share."""
     shot_noise: float = 0.01
@@ -92,8 +93,8 @@ def draw_appearance(rng: np.random.Generator) -> Appearance:
         bump=float(rng.uniform(0.5, 1.5)),
         spot=float(rng.uniform(0.8, 3.0)),
         light_shift=(float(rng.uniform(-0.001, 0.001)), float(rng.uniform(-0.001, 0.001))),
-        temperature=float(rng.uniform(4800.0, 7600.0)),
-        ambient=float(rng.uniform(0.4, 1.5)),
+        temperature=float(rng.uniform(4500.0, 7200.0)),
+        ambient=float(rng.uniform(0.02, 0.075)),
         vignette=float(rng.uniform(0.1, 0.4)),
         shot_noise=float(rng.uniform(0.004, 0.02)),
         read_noise=float(rng.uniform(0.001, 0.006)),

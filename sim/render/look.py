@@ -19,9 +19,9 @@ from sim.scene_objects import SceneObject
 
 NOMINAL_DISTANCE = 0.03
 """At exposure 1 a white surface this far from the lens [m], facing it, is at full scale: chosen, a lumen's radius."""
-AMBIENT = 0.1
-"""Light from the walls around, relative to the direct light at the same distance: chosen, so that the far lumen is dark
-but not black."""
+AMBIENT = 1.52
+"""Light that the walls throw at each other, relative to the direct light: fitted to path-traced frames of a synthetic
+colon (docs/rendering.md), where it makes half of the red light."""
 SHOULDER = 1.3
 """Slope of the tone curve at 0; at full scale it reaches 73 %."""
 LUMINANCE = (0.2126, 0.7152, 0.0722)

@@ -35,6 +35,10 @@ _UNTURN = wp.constant(wp.mat33(0.7071, 0.5, -0.5, -0.5, 0.8536, 0.1464, 0.5, 0.1
 _NOISE_BITS = wp.constant(NOISE_SIZE.bit_length() - 1)
 _A_TEXEL = wp.constant(1.0 / NOISE_SIZE)
 _FILM_RELIEF = wp.constant(0.55)  # chosen after real highlights, which are blobs: surface tension levels the film
+# Interreflection, fitted to path-traced frames of a synthetic colon (docs/rendering.md): the square of the distance at
+# which the walls' own light begins to fall off [m^2], and the share of it that meets a wall again.
+_LUMEN = wp.constant(0.028 * 0.028)
+_AGAIN = wp.constant(0.88)
 _PIT = wp.constant(4.5)  # waves of the pits' pattern in one of the relief's stain
 _STAIN_TEXELS = wp.constant(500.0)  # per metre; a stain's wave is some 12 texels, so 24 mm
 
@@ -314,9 +318,13 @@ def light_from(
     shine = _shine(look.light_a - p, look.light_b - p, mirrored, alpha2)
     shine = shine * beam * wp.clamp(facing * 6.0, 0.0, 1.0) * film
     # Light that walls throw at each other: it falls off more slowly than the direct light, and each bounce reddens it.
-    around = look.ambient * (1.0 - 0.6 * cavity) / (distance * distance + 3.0e-4)
+    around = look.ambient * (1.0 - 0.6 * cavity) / (distance * distance + _LUMEN)
+    r = wp.min(albedo[0], 1.0)
+    g = wp.min(albedo[1], 1.0)
+    b = wp.min(albedo[2], 1.0)
+    bounced = wp.vec3(r * r / (1.0 - _AGAIN * r), g * g / (1.0 - _AGAIN * g), b * b / (1.0 - _AGAIN * b))
     direct = wp.where(look.shadows, lit, 1.0)
-    light = (albedo * diffuse + wp.vec3(shine, shine, shine)) * direct + wp.cw_mul(albedo, albedo) * around
+    light = (albedo * diffuse + wp.vec3(shine, shine, shine)) * direct + bounced * around
     return wp.cw_mul(look.light_colour, light) * (1.0 - look.vignette * vignette)
 
 
