@@ -17,7 +17,9 @@ from scenarios.progress import progress
 class BenchOptions:
     """Measure speed on this machine; what is compared is measured in one run."""
 
-    what: tyro.conf.Positional[Literal["anatomy", "render", "physics", "endurance", "dataset", "train", "realism", "all"]]
+    what: tyro.conf.Positional[
+        Literal["anatomy", "render", "physics", "endurance", "dataset", "train", "realism", "all"]
+    ]
     """Which benchmark; realism compares with real frames, so it needs --real."""
     real: Path | None = None
     """Folder of real frames, with images and masks: for realism."""
