@@ -36,6 +36,12 @@ class Optical:
     """Height of the relief that the mesh does not resolve [m]."""
     bump_scale: float
     """Distance between its bumps [m]."""
+    mottling: float
+    """How much its blood varies from place to place, 1 as in the mucosa of the colon."""
+    variation: float
+    """How one thing of it differs in colour from the next: standard deviation of the logarithm of its blood."""
+    pit_contrast: float
+    """How much blood varies in the finest pattern, that of the pits."""
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,13 @@
 """Scenarios and drivers by name: the one place where a new one is entered."""
 
-from collections.abc import Callable
-
 from assets.errors import InputError
 from scenarios.colonoscopy import COLONOSCOPY
-from scenarios.drivers.blind import Blind
-from scenarios.drivers.classical import Classical
-from scenarios.drivers.explorer import Explorer
-from scenarios.drivers.oracle import Oracle
-from scenarios.interface import Driver, Scenario
+from scenarios.drivers.model import Model
+from scenarios.interface import Driver, Scenario, Task
+from scenarios.models import model_named
 from scenarios.user_code import load_object
 
 SCENARIOS = {COLONOSCOPY.name: COLONOSCOPY}
-_DRIVERS: dict[str, Callable[[], Driver]] = {
-    "oracle": Oracle,
-    "classical": Classical,
-    "blind": Blind,
-    "explorer": Explorer,
-}
-DRIVER_NAMES = (*_DRIVERS, "model")
 
 
 def scenario_named(name: str) -> Scenario:
@@ -37,23 +26,24 @@ def scenario_named(name: str) -> Scenario:
     return scenario
 
 
-def driver_named(name: str, model: str | None = None) -> Driver:
+def driver_named(name: str, task: Task, model: str | None = None) -> Driver:
     """Make a driver of ours, or a user's from `file.py:Name` (a class without arguments).
 
     Args:
         name: The driver.
-        model: The network of the driver `model`: a .safetensors of ours or `file.py:name`, a callable
+        task: What it drives.
+        model: The network of the driver `model`: a .safetensors of ours, an .onnx or `file.py:name`, a callable
             (rgb, exposure) -> Prediction.
 
     Raises:
         InputError: There is no such driver, or the model is missing or unreadable.
     """
-    if name in _DRIVERS:
-        return _DRIVERS[name]()
+    if name in task.drivers:
+        return task.drivers[name]()
     if name == "model":
-        return _model_driver(model)
+        return _model_driver(model, task)
     if ":" not in name:
-        raise InputError(f"driver: expected one of {', '.join(DRIVER_NAMES)} or file.py:Name, found {name!r}")
+        raise InputError(f"driver: expected one of {', '.join(task.drivers)}, model or file.py:Name, found {name!r}")
     driver: Driver = load_object(name, "driver")()
     for needed in ("name", "needs_truth", "reset", "perceive", "act"):
         if not hasattr(driver, needed):
@@ -61,14 +51,7 @@ def driver_named(name: str, model: str | None = None) -> Driver:
     return driver
 
 
-def _model_driver(model: str | None) -> Driver:
-    from pathlib import Path
-
-    from perception.predictor import Predictor
-    from scenarios.drivers.model import Model
-
+def _model_driver(model: str | None, task: Task) -> Driver:
     if model is None:
         raise InputError("driver model: expected a model (--model FILE), found none")
-    if ".py:" in model:
-        return Model(load_object(model, "model"))
-    return Model(Predictor.load(Path(model)))
+    return Model(model_named(model), task.controller())

@@ -1,16 +1,21 @@
-"""What is wrong in an episode: nothing, one error of the oracle's perception, or one degradation of the picture."""
+"""What is wrong in an episode: nothing, one error of the oracle's perception, or something about the picture.
+
+The picture is degraded from the start, or it fails in the middle; then the driver is watched (`scenarios.caution`).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from assets.errors import InputError
+from scenarios.caution import Cautious
 from scenarios.clock import MOST_LATENCY_MS
 from scenarios.drivers.flawed import ERRORS, Flawed
-from scenarios.interface import Driver
+from scenarios.interface import Driver, Task
+from scenarios.planted import FAILURES, Failure, Planted
 from sim.degradations.settings import AXES, Degradations, single
 
-Kind = Literal["nominal", "error", "degradation"]
+Kind = Literal["nominal", "error", "degradation", "caution", "planted"]
 
 SEVERITIES = (0.25, 0.5, 0.75, 1.0)
 """Taken where a name comes without a severity."""
@@ -24,18 +29,29 @@ class Condition:
 
     kind: Kind = "nominal"
     name: str = ""
-    """An error's or an axis' name."""
+    """An error's, an axis' or a failure's name."""
     severity: float = 0.0
     """Within 0 and 1; of `latency_ms` in milliseconds."""
 
     @property
     def label(self) -> str:
         """What stands behind the subset's name and in file names; empty where nothing is wrong."""
-        return f"{self.name}={self.severity:g}" if self.kind != "nominal" else ""
+        if self.kind == "nominal":
+            return ""
+        if self.kind == "caution":
+            return "caution=on"
+        return f"planted={self.name}" if self.kind == "planted" else f"{self.name}={self.severity:g}"
 
-    def spoil(self, driver: Driver) -> Driver:
-        """Return the driver, with the error if it is one."""
-        return Flawed(driver, self.name, self.severity) if self.kind == "error" else driver
+    def spoil(self, driver: Driver, task: Task) -> Driver:
+        """Return the driver, with the error if it is one, and watched where that is asked for."""
+        if self.kind == "error":
+            return Flawed(driver, self.name, self.severity, sought=task.sought, eroded=task.eroded, filler=task.filler)
+        return Cautious(driver, task) if self.kind in ("caution", "planted") else driver
+
+    def planted(self, seed: int) -> Planted | None:
+        """Return the failure in the middle of the episode, if that is it."""
+        failure: Failure | None = next((one for one in FAILURES if one == self.name), None)
+        return Planted(failure, seed) if self.kind == "planted" and failure is not None else None
 
     def degradations(self, seed: int) -> Degradations | None:
         """Return what goes wrong with the picture, if that is it."""
@@ -43,6 +59,7 @@ class Condition:
 
 
 NOMINAL = Condition()
+CAUTION = Condition("caution", "caution")
 
 
 def conditions_of(texts: Sequence[str], kind: Kind) -> list[Condition]:

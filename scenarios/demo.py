@@ -6,8 +6,9 @@ from pathlib import Path
 
 from assets.errors import InputError
 from perception.train import LOG, MODEL, TrainOptions
+from scenarios.colonoscopy import COLONOSCOPY
 from scenarios.evaluate import EvaluateOptions, run_evaluation
-from scenarios.evaluation_report import HEADLINE, with_episodes
+from scenarios.evaluation_report import with_episodes
 from scenarios.figures import Figure, write_figures
 from scenarios.generate import GenerateOptions, generate
 from scenarios.report import ReportData, write_report
@@ -100,8 +101,9 @@ def demo(options: DemoOptions) -> list[Figure]:
         summary=_SUMMARY,
         config=run_config("trocar demo", options),
         figures=figures,
-        headline=[name for name in HEADLINE if any(one.name == name for one in figures)],
+        headline=[name for name in COLONOSCOPY.task.report.headline if any(one.name == name for one in figures)],
         training=[json.loads(line) for line in (out / "model" / LOG).read_text().splitlines()],
     )
-    write_report(out / "report.html", with_episodes(data, out / "evaluation", evaluation.episodes))
+    page = with_episodes(data, out / "evaluation", evaluation.episodes, COLONOSCOPY.task)
+    write_report(out / "report.html", page)
     return figures

@@ -21,39 +21,22 @@ class EpisodeSummary:
     """Why it ended: `done`, or what stopped it and where."""
     steps: int
     """Control steps of 0.1 s."""
-    insertion_steps: int
-    """Control steps until the caecum was reached; all of them if it was not."""
+    success_steps: int
+    """Control steps until the success; all of them if it never came."""
     simulated_time: float
     """[s]"""
     wall_time: float
     """What it took to compute [s]."""
-    path_length: float
-    """Way of the tip [m]."""
-    centreline_length: float
-    """[m]"""
-    reached_arc: float
-    """The farthest place along the centreline that the tip reached, from the entrance [m]."""
-    contact_time: float
-    """Simulated time in which the tip touched the wall [s]."""
-    contact_depth_max: float
-    """Greatest overlap of the tip with the wall [m]."""
-    mucosa_seen: float
-    """Seen area over whole area."""
-    polyps_present: int
-    polyps_found: int
-    false_alarms: int
     latency_p50_ms: float
     """Median time from a picture to what is perceived in it."""
     latency_p99_ms: float
-    minimum_distance_to_caecum: float
-    """[m]"""
+    measures: dict[str, float]
+    """What the task counts, such as the share of mucosa seen; each task says what it means by it."""
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values by field; a number that is not finite becomes null."""
-        return {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in asdict(self).items()
-        }
+        stored = {name: _plain(value) for name, value in asdict(self).items()}
+        return {**stored, "measures": {name: _plain(value) for name, value in self.measures.items()}}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any], where: str = "episode") -> "EpisodeSummary":
@@ -68,12 +51,26 @@ class EpisodeSummary:
             raise InputError(f"{where}: expected the fields of an episode, found missing or unknown: {found}")
         values: dict[str, Any] = {}
         for name, kind in types.items():
-            value = stored[name]
-            if kind is float and value is None:
-                value = math.nan
-            if kind is float and isinstance(value, int) and not isinstance(value, bool):
-                value = float(value)
-            if type(value) is not kind:
-                raise InputError(f"{where}: {name}: expected {kind.__name__}, found {value!r}")
-            values[name] = value
-        return cls(**values)
+            if name == "measures":
+                continue
+            values[name] = _typed(stored[name], kind, f"{where}: {name}")
+        measures = stored["measures"]
+        if not isinstance(measures, dict):
+            raise InputError(f"{where}: measures: expected numbers by name, found {measures!r:.100}")
+        return cls(
+            **values, measures={name: _typed(value, float, f"{where}: {name}") for name, value in measures.items()}
+        )
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _typed(value: Any, kind: type, where: str) -> Any:
+    if kind is float and value is None:
+        value = math.nan
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not kind:
+        raise InputError(f"{where}: expected {kind.__name__}, found {value!r}")
+    return value

@@ -9,19 +9,20 @@ from typing import Any
 from assets.errors import InputError
 from assets.sources import load_source, resolve_patients
 from scenarios.catalogue import driver_named, scenario_named
+from scenarios.caution import Cautious
 from scenarios.clock import Latency, check_latency
-from scenarios.colonoscopy import endoscope_camera
-from scenarios.conditions import NOMINAL, Condition, conditions_of
+from scenarios.conditions import CAUTION, NOMINAL, Condition, conditions_of
 from scenarios.episode_figures import episode_figures
-from scenarios.evaluation_report import HEADLINE, episode_stem, sample_path, strip_path, with_episodes
+from scenarios.evaluation_report import episode_stem, sample_path, strip_path, with_episodes
 from scenarios.figures import Figure, write_figures
 from scenarios.loop import run_episode
 from scenarios.observer import EpisodeRecord, Observer, read_record, write_record
 from scenarios.parallel import run_pieces
+from scenarios.planted import Failure
 from scenarios.progress import progress
 from scenarios.report import ReportData, write_report
 from scenarios.runs import cache_folder, run_config, start_run
-from sim.scene import ColonoscopyScene
+from scenarios.safety import safety_of
 from sim.shards import file_sha256
 
 
@@ -34,7 +35,7 @@ class EvaluateOptions:
     out: Path
     """Run folder."""
     model: str | None = None
-    """The network of the driver `model`: a .safetensors of ours, or file.py:name."""
+    """The network of the driver `model`: a .safetensors of ours, an .onnx, or file.py:name."""
     scenario: str = "colonoscopy"
     """A scenario's name, or file.py:Name."""
     drivers: tuple[str, ...] = ("oracle", "model", "classical", "blind")
@@ -45,6 +46,10 @@ class EvaluateOptions:
     degradations: tuple[str, ...] = ()
     """Drivers that look at the picture drive again under each of these, AXIS=SEVERITY, or AXIS for several severities:
     smoke, blood, stool, bubbles, water, fog, smear, glare, noise, ... (see sim/degradations/settings.py)."""
+    cautious: bool = False
+    """Drivers that look at the picture drive again with a watch that slows and stops them (scenarios/caution.py)."""
+    planted: tuple[Failure, ...] = ()
+    """With that watch they also drive while the picture fails for 5 s: a fogged lens, a black or a frozen picture."""
     latency: Latency = 0.0
     """How late drivers act on what they saw [ms]; or `measured`, the time that each perception takes here, so that
     results depend on the machine. What was seen is used from the first control step on that is not earlier."""
@@ -85,14 +90,15 @@ def evaluate(options: EvaluateOptions) -> tuple[Figure, ...]:
     evaluation = run_evaluation(options)
     figures = evaluation.figures
     write_figures(options.out / "report.json", figures)
+    task = scenario_named(options.scenario).task
     data = ReportData(
         title=f"{options.scenario}: {len(evaluation.episodes)} episodes",
         summary="Drivers on the same patients, seeds and friction. Research software, not a medical device.",
         config=run_config("trocar evaluate", options),
         figures=figures,
-        headline=[name for name in HEADLINE if any(one.name == name for one in figures)],
+        headline=[name for name in task.report.headline if any(one.name == name for one in figures)],
     )
-    write_report(options.out / "report.html", with_episodes(data, options.out, evaluation.episodes))
+    write_report(options.out / "report.html", with_episodes(data, options.out, evaluation.episodes, task))
     return figures
 
 
@@ -104,8 +110,9 @@ def run_evaluation(options: EvaluateOptions) -> Evaluation:
         OSError: The folder cannot be written.
     """
     sources = resolve_patients(options.patients)
+    task = scenario_named(options.scenario).task
     for name in options.drivers:
-        driver_named(name, options.model)  # what cannot be had is said before the first episode
+        driver_named(name, task, options.model)  # what cannot be had is said before the first episode
     start_run(options.out, "trocar evaluate", _content(options, sources))
     pieces = [_Piece(source, options) for source in sources]
     episodes: dict[int, tuple[EpisodeRecord, ...]] = {}
@@ -115,7 +122,7 @@ def run_evaluation(options: EvaluateOptions) -> Evaluation:
             episodes[index] = records
             advance()
     records = tuple(record for index in range(len(pieces)) for record in episodes[index])
-    return Evaluation(records, tuple(episode_figures(records, options.scenario)))
+    return Evaluation(records, tuple(episode_figures(records, options.scenario, task)))
 
 
 @dataclass(frozen=True)
@@ -138,14 +145,15 @@ def _drive_patient(piece: _Piece) -> tuple[EpisodeRecord, ...]:
     missing = [one for one in wanted if not paths[one].exists()]
     if missing:
         patient = load_source(piece.patient)
-        camera = endoscope_camera(*options.size)
-        with ColonoscopyScene(patient, camera=camera, threads=1, cache=cache_folder()) as scene:
+        task = scenario.task
+        with task.open_scene(patient, task.camera(*options.size), cache_folder()) as scene:
             for one in missing:
                 name, wrong, number = one
                 # the same seed for every driver, and its own for every patient and episode
                 seed = zlib.crc32(f"{options.seed}/{piece.patient}/{number}".encode())
-                observer = Observer()
-                driver = wrong.spoil(driver_named(name, options.model))
+                observer = Observer(task)
+                driver = wrong.spoil(driver_named(name, task, options.model), task)
+                planted = wrong.planted(seed)
                 episode = run_episode(
                     scene,
                     scenario,
@@ -153,21 +161,28 @@ def _drive_patient(piece: _Piece) -> tuple[EpisodeRecord, ...]:
                     seed,
                     degradations=wrong.degradations(seed),
                     latency=options.latency,
+                    planted=planted,
                     recorder=observer,
                 )
                 observer.save_pictures(strip_path(options.out, stems[one]), sample_path(options.out, stems[one]))
-                write_record(paths[one], observer.record(piece.patient, episode, wrong.label))
+                safety = safety_of(driver.shares, episode.path, planted) if isinstance(driver, Cautious) else None
+                write_record(paths[one], observer.record(piece.patient, episode, wrong.label, safety))
     return tuple(read_record(paths[one]) for one in wanted)
 
 
 def _runs(options: EvaluateOptions) -> list[tuple[str, Condition]]:
     """List who drives under which condition: everybody as things should be, then what was asked for besides."""
+    task = scenario_named(options.scenario).task
     runs = [(name, NOMINAL) for name in options.drivers]
     runs += [("oracle", wrong) for wrong in conditions_of(options.errors, "error")]
     looking = [
-        name for name in options.drivers if name != "blind" and not driver_named(name, options.model).needs_truth
+        name for name in options.drivers if name != "blind" and not driver_named(name, task, options.model).needs_truth
     ]
-    return runs + [(name, wrong) for wrong in conditions_of(options.degradations, "degradation") for name in looking]
+    wrongs = conditions_of(options.degradations, "degradation")
+    if options.cautious or options.planted:
+        wrongs.append(CAUTION)
+    wrongs += [Condition("planted", failure) for failure in dict.fromkeys(options.planted)]
+    return runs + [(name, wrong) for wrong in wrongs for name in looking]
 
 
 def _content(options: EvaluateOptions, sources: Sequence[str]) -> dict[str, Any]:

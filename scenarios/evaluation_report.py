@@ -9,19 +9,11 @@ import numpy as np
 
 from assets.errors import InputError
 from assets.sources import load_source
+from scenarios.interface import Task
 from scenarios.observer import EpisodeRecord
 from scenarios.report import FilmStrip, ReportData, SamplePicture, ScopePath
 from scenarios.runs import source_name
 
-HEADLINE = (
-    "oracle.success",
-    "model.success",
-    "classical.success",
-    "blind.success",
-    "model.polyps_found",
-    "model.dice.mean",
-    "model.depth.abs_rel",
-)
 MOST_SAMPLES, MOST_FILMS = 6, 4
 
 
@@ -41,7 +33,7 @@ def sample_path(out: Path, stem: str) -> Path:
     return out / "samples" / f"{stem}.npz"
 
 
-def with_episodes(data: ReportData, out: Path, records: Sequence[EpisodeRecord]) -> ReportData:
+def with_episodes(data: ReportData, out: Path, records: Sequence[EpisodeRecord], task: Task) -> ReportData:
     """Add an evaluation's episodes, pictures and paths to a report.
 
     Raises:
@@ -62,9 +54,10 @@ def with_episodes(data: ReportData, out: Path, records: Sequence[EpisodeRecord])
     paths = {record.summary.driver: record.path for record in reversed(nominal) if record.patient == first}
     return replace(
         data,
+        task=task.report,
         samples=[_sample(sample_path(out, stem), record) for record, stem in own[:MOST_SAMPLES]],
         episodes=[record.summary for record in nominal],
-        films=[_film(strip_path(out, stem), record) for record, stem in films],
+        films=[_film(strip_path(out, stem), record, task) for record, stem in films],
         patient=load_source(first),
         paths=[ScopePath(driver, np.array(paths[driver])) for driver in drivers if driver in paths],
     )
@@ -81,13 +74,13 @@ def _stems(records: Sequence[EpisodeRecord]) -> list[str]:
     return stems
 
 
-def _film(path: Path, record: EpisodeRecord) -> FilmStrip:
+def _film(path: Path, record: EpisodeRecord, task: Task) -> FilmStrip:
     strip = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
     count = len(record.captions)
     if strip is None or strip.shape[1] % count:
         raise InputError(f"{path}: expected a film strip of {count} pictures, found none")
     summary = record.summary
-    title = f"{summary.driver} in {summary.patient}: {'reached the caecum' if summary.success else summary.reason}"
+    title = f"{summary.driver} in {summary.patient}: {task.report.achieved if summary.success else summary.reason}"
     return FilmStrip(title, tuple(np.split(strip, count, axis=1)), tuple(record.captions))
 
 

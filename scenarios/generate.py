@@ -11,10 +11,8 @@ import numpy as np
 from assets.errors import InputError
 from assets.labels import load_labels
 from assets.sources import load_source, resolve_patients
-from perception.prediction import POLYP
-from perception.targets import class_map
 from scenarios.catalogue import driver_named, scenario_named
-from scenarios.colonoscopy import endoscope_camera
+from scenarios.interface import Task
 from scenarios.loop import Moment, run_episode
 from scenarios.parallel import run_pieces
 from scenarios.progress import progress
@@ -23,14 +21,17 @@ from sim.atomic import remove_leftovers
 from sim.codec import DEPTH_STEP
 from sim.dataset_index import DatasetIndex, write_dataset
 from sim.degradations.settings import Degradations, draw_degradations
+from sim.flow import FlowRecorder
 from sim.folder_lock import exclusive
+from sim.frame import Frame
 from sim.render.appearance import Appearance, draw_appearance
-from sim.scene import ColonoscopyScene
+from sim.render.channels import EXTRAS, chosen
 from sim.shards import Sample, ShardInfo, encode, index_record, read_shard, shard_info, write_shard
 
+Wanted = Literal["part", "distance", "object_point", "light_distance", "flow", "flow_back"]
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-POLYP_SHARE = 0.002  # of the picture: 33 px at 128 x 128
+SOUGHT_SHARE = 0.002  # of the picture: 33 px at 128 x 128
 MAX_EPISODES = 8  # runs on one patient to collect its frames; a scope that is stuck at once yields few a run
 
 
@@ -51,11 +52,13 @@ class GenerateOptions:
     every: int = 3
     """Record every so many control steps."""
     polyp_every: int = 1
-    """Record every so many while a polyp is seen within 50 mm: such frames are rare, and are what is searched for."""
+    """Record every so many while what is searched for is seen: in the colon a polyp within 50 mm, which is rare."""
     size: tuple[int, int] = (128, 128)
     """Width and height [px]."""
     appearance: bool = True
     """Draw a new appearance (light, tissue, sensor) for each episode; else the standard one."""
+    channels: tuple[Wanted, ...] = ()
+    """What to record besides the usual channels; flow goes to the next recorded frame, flow_back to the one before."""
     degradations: float = 0.0
     """Chance of each degradation (smoke, blood, fog, noise, ...; see sim/degradations) in an episode."""
     splits: tuple[float, float, float] = (0.85, 0.15, 0.0)
@@ -85,7 +88,7 @@ def generate(options: GenerateOptions) -> DatasetIndex:
         OSError: The folder cannot be written.
     """
     sources = resolve_patients(options.patients)
-    scenario_named(options.scenario)
+    driver_named(options.driver, scenario_named(options.scenario).task)
     with exclusive(options.out):
         start_run(options.out, "trocar dataset generate", options)
         remove_leftovers(options.out)
@@ -139,23 +142,28 @@ def record_patient(piece: _Piece) -> ShardInfo:
     patient = load_source(piece.patient)
     # the patient's own seed: no other patient, and no number of workers, changes it
     base = zlib.crc32(f"{options.seed}/{piece.patient}".encode())
-    camera = endoscope_camera(*options.size)
-    with ColonoscopyScene(patient, camera=camera, threads=1, cache=cache_folder()) as scene:
+    scenario = scenario_named(options.scenario)
+    task = scenario.task
+    with task.open_scene(patient, task.camera(*options.size), cache_folder()) as scene:
+        if options.channels:
+            scene.channels = chosen(set(options.channels) & set(EXTRAS))
         for episode in range(MAX_EPISODES):
             rng = np.random.default_rng([base, episode])
             appearance = draw_appearance(rng) if options.appearance else Appearance()
             seed = int(rng.integers(1 << 31))
             degradations = draw_degradations(rng, share=options.degradations)
-            record = _Recorder(samples, options, piece, appearance, degradations, episode, seed)
+            flow = _flow_recorder(scene, options.channels)
+            record = _Recorder(samples, options, piece, task, appearance, degradations, episode, seed, flow)
             run_episode(
                 scene,
-                scenario_named(options.scenario),
-                driver_named(options.driver),
+                scenario,
+                driver_named(options.driver, task),
                 seed,
                 appearance=appearance,
                 degradations=degradations,
                 recorder=record,
             )
+            record.finish()
             if len(samples) >= options.frames:
                 break
     return write_shard(piece.path, samples)
@@ -169,23 +177,29 @@ class _Recorder:
         samples: list[Sample],
         options: GenerateOptions,
         piece: _Piece,
+        task: Task,
         appearance: Appearance,
         degradations: Degradations,
         episode: int,
         seed: int,
+        flow: FlowRecorder | None,
     ) -> None:
         self._samples = samples
         self._options = options
         self._piece = piece
+        self._sought = task.sought
         self._appearance = appearance
         self._degradations = degradations
         self._episode = episode
         self._labels = _label_ids()
         self._seed = seed
+        self._flow = flow
+        self._waiting: tuple[dict[str, Any], str] | None = None
+        """What is known of the frame that waits for the next to have its flow."""
 
     def __call__(self, moment: Moment) -> bool:
         """Record the moment if its turn has come; say whether more are wanted."""
-        every = self._options.polyp_every if self._shows_polyp(moment) else self._options.every
+        every = self._options.polyp_every if self._shows_sought(moment) else self._options.every
         if moment.situation.step % every:
             return True
         meta: dict[str, Any] = {
@@ -200,17 +214,38 @@ class _Recorder:
             "lumen_visible": bool(moment.truth.lumen_visible),
             "appearance": asdict(self._appearance),
             "degradations": asdict(self._degradations),
-            "contact": bool(moment.situation.state.tip_contact),
-            "arc": moment.situation.arc,
+            **moment.situation.meta(),
         }
         key = f"{source_name(self._piece.patient)}-{self._episode:02d}-{moment.situation.step:05d}"
-        self._samples.append(encode(moment.frame, meta, key=key))
-        return len(self._samples) < self._options.frames
+        if self._flow is None:
+            self._samples.append(encode(moment.frame, meta, key=key))
+            return len(self._samples) < self._options.frames
+        self._keep(self._flow.add(moment.frame))
+        self._waiting = (meta, key)
+        return len(self._samples) + 1 < self._options.frames
 
-    def _shows_polyp(self, moment: Moment) -> bool:
-        frame = moment.frame
-        classes = class_map(frame.semantic, frame.depth, frame.camera)
-        return int(np.count_nonzero(classes == POLYP)) >= POLYP_SHARE * classes.size
+    def finish(self) -> None:
+        """Record the episode's last frame, if it waits."""
+        if self._flow is not None:
+            self._keep(self._flow.finish())
+            self._waiting = None
+
+    def _keep(self, frame: Frame | None) -> None:
+        if frame is not None:
+            assert self._waiting is not None
+            meta, key = self._waiting
+            self._samples.append(encode(frame, meta, key=key, with_flow="flow" in self._options.channels))
+
+    def _shows_sought(self, moment: Moment) -> bool:
+        classes = moment.truth.classes
+        return int(np.count_nonzero(classes == self._sought)) >= SOUGHT_SHARE * classes.size
+
+
+def _flow_recorder(scene: Any, channels: Sequence[Wanted]) -> FlowRecorder | None:
+    """Make what completes an episode's frames with flow, if it is asked for."""
+    if not {"flow", "flow_back"} & set(channels):
+        return None
+    return FlowRecorder(scene.renderer, back="flow_back" in channels)
 
 
 def split_of(index: int, count: int, splits: Sequence[float]) -> Split:

@@ -10,11 +10,11 @@ from jaxtyping import UInt8
 
 from assets.errors import InputError
 from perception.metrics import angular_error, confusion, depth_errors
-from perception.prediction import CLASSES, POLYP
 from scenarios.episode import EpisodeSummary
+from scenarios.interface import Task
 from scenarios.loop import Episode, Moment
 from scenarios.pictures import class_overlay, image_bytes
-from scenarios.truth import truth_as_prediction
+from scenarios.safety import Safety
 from sim.atomic import atomic_file
 
 JUDGED_EVERY = 5  # control steps
@@ -42,20 +42,23 @@ class EpisodeRecord:
     """Mean over the judged frames: abs_rel, abs_rel_scaled (median-scaled), direction_error_deg; None: never judged."""
     captions: list[str]
     """What stands under the pictures of the film strip, from left to right."""
+    safety: Safety | None = None
+    """How the watch did; None where the driver was not watched."""
 
 
 class Observer:
     """Watches one episode."""
 
-    def __init__(self) -> None:
-        self._counts = np.zeros((len(CLASSES), len(CLASSES)), dtype=np.int64)
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._counts = np.zeros((len(task.classes), len(task.classes)), dtype=np.int64)
         self._errors: dict[str, list[float]] = {"abs_rel": [], "abs_rel_scaled": [], "direction_error_deg": []}
         self._frames = 0
         self._pictures: list[UInt8[np.ndarray, "h w 3"]] = []
         self._captions: list[str] = []
         self._spacing = 8
         self._sample: Moment | None = None
-        self._polyp_pixels = -1
+        self._sought_pixels = -1
 
     def __call__(self, moment: Moment) -> bool:
         """Judge the perception of every 5th control step, and keep some pictures; never end the episode."""
@@ -65,32 +68,33 @@ class Observer:
         if step % self._spacing == 0:
             picture = class_overlay(moment.frame.rgb, moment.prediction.classes)
             self._pictures.append(np.concatenate([moment.frame.rgb, picture], axis=0))
-            self._captions.append(f"{moment.frame.time:.1f} s, {moment.situation.arc * 1000:.0f} mm")
+            self._captions.append(f"{moment.frame.time:.1f} s, {moment.situation.place}")
             if len(self._pictures) == 2 * STRIP_FRAMES:  # of an episode of unknown length, keep pictures evenly spread
                 self._pictures, self._captions = self._pictures[::2], self._captions[::2]
                 self._spacing *= 2
         return True
 
     def _judge(self, moment: Moment) -> None:
-        frame, said = moment.frame, moment.prediction
-        truth = truth_as_prediction(frame, moment.truth.lumen_direction, lumen_visible=moment.truth.lumen_visible)
+        frame, said, truth = moment.frame, moment.prediction, moment.truth
         _, shown = frame.camera.rays()
-        self._counts += confusion(said.classes[shown], truth.classes[shown], len(CLASSES))
+        self._counts += confusion(said.classes[shown], truth.classes[shown], len(self._task.classes))
         self._frames += 1
-        polyp_pixels = int(np.count_nonzero(truth.classes == POLYP))
-        if polyp_pixels > self._polyp_pixels:  # the sample is the frame that shows most of a polyp
-            self._sample, self._polyp_pixels = moment, polyp_pixels
+        sought_pixels = int(np.count_nonzero(truth.classes == self._task.sought))
+        if sought_pixels > self._sought_pixels:  # the sample is the frame that shows most of what is sought
+            self._sample, self._sought_pixels = moment, sought_pixels
         valid = (frame.depth > 0) & (said.depth > 0)
         if valid.any():
             raw = depth_errors(said.depth, frame.depth, valid)
             scaled = depth_errors(said.depth, frame.depth, valid, median_scaled=True)
             self._errors["abs_rel"].append(raw.abs_rel)
             self._errors["abs_rel_scaled"].append(scaled.abs_rel)
-        if moment.truth.lumen_visible:
-            off = angular_error(said.lumen_direction, moment.truth.lumen_direction)
+        if truth.lumen_visible:
+            off = angular_error(said.lumen_direction, truth.lumen_direction)
             self._errors["direction_error_deg"].append(float(np.degrees(off)))
 
-    def record(self, patient: str, episode: Episode, condition: str = "") -> EpisodeRecord:
+    def record(
+        self, patient: str, episode: Episode, condition: str = "", safety: Safety | None = None
+    ) -> EpisodeRecord:
         """Put together what is kept."""
         return EpisodeRecord(
             patient=patient,
@@ -102,6 +106,7 @@ class Observer:
             counts=self._counts.tolist(),
             captions=list(self._captions),
             errors={name: float(np.mean(values)) if values else None for name, values in self._errors.items()},
+            safety=safety,
         )
 
     def save_pictures(self, strip: Path, sample: Path) -> None:
@@ -110,14 +115,11 @@ class Observer:
             stream.write(image_bytes(np.concatenate(self._pictures, axis=1)))
         moment = self._sample
         assert moment is not None
-        truth = truth_as_prediction(
-            moment.frame, moment.truth.lumen_direction, lumen_visible=moment.truth.lumen_visible
-        )
         with atomic_file(sample) as stream:
             np.savez_compressed(
                 stream,
                 rgb=moment.frame.rgb,
-                truth_classes=truth.classes,
+                truth_classes=moment.truth.classes,
                 predicted_classes=moment.prediction.classes,
                 truth_depth=moment.frame.depth,
                 predicted_depth=moment.prediction.depth,
@@ -142,6 +144,11 @@ def read_record(path: Path) -> EpisodeRecord:
     """
     try:
         stored: dict[str, Any] = json.loads(path.read_bytes())
-        return EpisodeRecord(**{**stored, "summary": EpisodeSummary.from_json(stored["summary"], str(path))})
+        safety = stored["safety"]
+        parts = {
+            "summary": EpisodeSummary.from_json(stored["summary"], str(path)),
+            "safety": None if safety is None else Safety(**safety),
+        }
+        return EpisodeRecord(**{**stored, **parts})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path}: expected an episode, found {type(error).__name__}: {error}") from None

@@ -12,6 +12,7 @@ from jaxtyping import Float, Float32, Integer, UInt8
 from assets.patient import Patient
 from scenarios.episode import EpisodeSummary
 from scenarios.figures import Figure, formatted
+from scenarios.measure import TaskReport
 from scenarios.pictures import (
     CLASS_COLOURS,
     class_overlay,
@@ -22,6 +23,7 @@ from scenarios.pictures import (
 )
 from scenarios.report_episodes import drivers_table, failures_table
 from scenarios.report_page import card, details, page, picture, scroller, section, swatch, table, text
+from scenarios.safety_figures import safety_section
 from scenarios.sweeps import sweep_sections
 from sim.atomic import atomic_file
 
@@ -32,7 +34,7 @@ class SamplePicture:
 
     rgb: UInt8[np.ndarray, "h w 3"]
     truth_classes: Integer[np.ndarray, "h w"]
-    """0 background, 1 wall, 2 polyp, 3 lumen."""
+    """Ids of the task's classes; 0 is the background."""
     predicted_classes: Integer[np.ndarray, "h w"] | None
     truth_depth: Float32[np.ndarray, "h w"]
     """z-depth [m]."""
@@ -71,6 +73,8 @@ class ReportData:
     figures: Sequence[Figure] = ()
     headline: Sequence[str] = ()
     """Names of the figures shown large at the top."""
+    task: TaskReport | None = None
+    """How episodes and frames of the task are shown; needed where there are any."""
     samples: Sequence[SamplePicture] = ()
     training: Sequence[Mapping[str, Any]] = ()
     """Records of the training's log, numbers by name; nested ones become `loss.depth`."""
@@ -98,9 +102,10 @@ def report_html(data: ReportData) -> str:
     """Lay the page out."""
     sections = [
         _headline(data),
-        drivers_table(data.episodes, data.figures),
-        failures_table(data.episodes),
+        drivers_table(data.episodes, data.figures, data.task),
+        failures_table(data.episodes, data.task),
         *sweep_sections(data.figures),
+        safety_section(data.figures),
         _frames(data),
         _films(data),
         _map(data),
@@ -118,8 +123,9 @@ def _headline(data: ReportData) -> str:
 
 
 def _frames(data: ReportData) -> str:
-    if not data.samples:
+    if not data.samples or data.task is None:
         return ""
+    far = data.task.far
     rows = []
     for sample in data.samples:
         images = [
@@ -129,18 +135,18 @@ def _frames(data: ReportData) -> str:
         if sample.predicted_classes is not None:
             overlay = class_overlay(sample.rgb, sample.predicted_classes)
             images.append(picture(image_bytes(overlay, "jpg"), "predicted classes", "jpeg"))
-        images.append(picture(image_bytes(depth_colours(sample.truth_depth), "jpg"), "true depth", "jpeg"))
+        true_depth = depth_colours(sample.truth_depth, far=far)
+        images.append(picture(image_bytes(true_depth, "jpg"), "true depth", "jpeg"))
         if sample.predicted_depth is not None:
-            predicted = depth_colours(sample.predicted_depth)
+            predicted = depth_colours(sample.predicted_depth, far=far)
             images.append(picture(image_bytes(predicted, "jpg"), "predicted depth", "jpeg"))
         caption = f"<figcaption>{text(sample.caption)}</figcaption>" if sample.caption else ""
         rows.append(f'<figure class="sample"><div class="row">{"".join(images)}</div>{caption}</figure>')
-    names = ("wall, nearer than 50 mm", "polyp", "lumen, farther than 50 mm")
     legend = " &ensp; ".join(
         f"{swatch('rgb({}, {}, {})'.format(*colour))}{name}"
-        for colour, name in zip(CLASS_COLOURS[1:], names, strict=True)
+        for colour, name in zip(CLASS_COLOURS[1:], data.task.legend, strict=False)
     )
-    legend = f'<p class="legend">{legend} &ensp; depth: bright is near, dark is 100 mm or more</p>'
+    legend = f'<p class="legend">{legend} &ensp; depth: bright is near, dark is {1000 * far:.0f} mm or more</p>'
     return section(
         "Frames, truth and predictions", legend + "".join(rows), "Frames of patients the network has not seen."
     )
@@ -161,7 +167,7 @@ def _map(data: ReportData) -> str:
     if data.patient is None:
         return ""
     image = path_map(data.patient, [(one.driver, one.points) for one in data.paths])
-    note = f"The colon of {data.patient.name}, and the way of the scope's tip; a dot is where it ended."
+    note = "" if data.task is None else data.task.map_note.format(patient=data.patient.name)
     return section("Map", scroller(picture(image, "", "png")), note)
 
 

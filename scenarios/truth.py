@@ -3,30 +3,30 @@
 import numpy as np
 from jaxtyping import Float64
 
-from perception.prediction import CLASSES, NO_CENTRES, POLYP, Prediction, mask_centres
-from perception.targets import class_map
-from sim.frame import Frame
+from perception.prediction import CLASSES, NO_CENTRES, Prediction, mask_centres
+from scenarios.interface import Truth
 
 
-def truth_as_prediction(frame: Frame, lumen_direction: Float64[np.ndarray, "3"], *, lumen_visible: bool) -> Prediction:
+def truth_as_prediction(truth: Truth) -> Prediction:
     """Say of a frame what a perfect network would."""
-    classes = class_map(frame.semantic, frame.depth, frame.camera)
-    probabilities = (np.arange(len(CLASSES))[:, None, None] == classes).astype(np.float32)
+    depth = truth.frame.depth
     return Prediction(
-        probabilities=probabilities,
-        depth=frame.depth,
-        depth_scale=np.zeros_like(frame.depth),
-        lumen_direction=lumen_direction,
-        lumen_visible=float(lumen_visible),
-        uncertainty=np.zeros_like(frame.depth),
+        probabilities=(np.arange(truth.class_count)[:, None, None] == truth.classes).astype(np.float32),
+        depth=depth,
+        depth_scale=np.zeros_like(depth),
+        lumen_direction=truth.lumen_direction,
+        lumen_visible=float(truth.lumen_visible),
+        uncertainty=np.zeros_like(depth),
         frame_uncertainty=0.0,
-        polyp_centres=mask_centres(classes == POLYP),
+        polyp_centres=mask_centres(truth.classes == truth.sought),
     )
 
 
-def nothing_seen(shape: tuple[int, int], direction: Float64[np.ndarray, "3"]) -> Prediction:
+def nothing_seen(
+    shape: tuple[int, int], direction: Float64[np.ndarray, "3"], *, class_count: int = len(CLASSES)
+) -> Prediction:
     """Say nothing of a picture of a shape (H, W) but where to go: all background, no depth."""
-    probabilities = np.zeros((len(CLASSES), *shape), np.float32)
+    probabilities = np.zeros((class_count, *shape), np.float32)
     probabilities[0] = 1.0
     return Prediction(
         probabilities=probabilities,

@@ -17,10 +17,18 @@ from scenarios.progress import progress
 class BenchOptions:
     """Measure speed on this machine; what is compared is measured in one run."""
 
-    what: tyro.conf.Positional[Literal["anatomy", "render", "physics", "dataset", "all"]]
-    """Which benchmark."""
+    what: tyro.conf.Positional[
+        Literal["anatomy", "render", "physics", "endurance", "dataset", "train", "realism", "all"]
+    ]
+    """Which benchmark; realism compares with real frames, so it needs --real."""
+    real: Path | None = None
+    """Folder of real frames, with images and masks: for realism."""
+    first: int | None = None
+    """Only so many real frames, by name from the first."""
+    sheet: Path | None = None
+    """A .png or .jpg to write: real frames above simulated ones."""
     seconds: float = 2.0
-    """Time for each single measurement of the data set."""
+    """Time for each single measurement of the data set and of the training."""
     rounds: int = 15
     """Measurements of each renderer, interleaved."""
     seed: int = 0
@@ -38,6 +46,8 @@ class BenchOptions:
                 f"bench: expected seconds above 0 and threads, rounds and patients of at least 1, "
                 f"found {self.seconds}, {self.threads}, {self.rounds} and {self.patients}"
             )
+        if self.first is not None and self.first < 2:
+            raise InputError(f"bench: expected at least 2 for --first, found {self.first}")
 
 
 def bench(options: BenchOptions) -> list[Figure]:
@@ -46,7 +56,9 @@ def bench(options: BenchOptions) -> list[Figure]:
     Raises:
         InputError: The device is not there.
     """
-    names = list(_BENCHES) if options.what == "all" else [options.what]
+    names = (
+        [name for name in _BENCHES if name != "realism" or options.real] if options.what == "all" else [options.what]
+    )
     figures: list[Figure] = []
     with progress("measuring", len(names)) as advance:
         for name in names:
@@ -71,6 +83,12 @@ def _physics(options: BenchOptions) -> list[Figure]:
     return bench_physics(seed=options.seed, seconds=options.seconds, threads=options.threads) + bench_soft()
 
 
+def _endurance(options: BenchOptions) -> list[Figure]:
+    from scenarios.bench.endurance import bench_endurance
+
+    return bench_endurance(seed=options.seed)
+
+
 def _render(options: BenchOptions) -> list[Figure]:
     from scenarios.bench.render import bench_render
 
@@ -87,10 +105,27 @@ def _dataset(options: BenchOptions) -> list[Figure]:
     return bench_dataset(seconds=options.seconds)
 
 
+def _train(options: BenchOptions) -> list[Figure]:
+    from scenarios.bench.train import bench_train
+
+    return bench_train(seconds=options.seconds, threads=options.threads, device=options.device.partition(":")[0])
+
+
+def _realism(options: BenchOptions) -> list[Figure]:
+    from scenarios.bench.realism import bench_realism
+
+    if options.real is None:
+        raise InputError("bench realism: expected a folder of real frames for --real, found none")
+    return bench_realism(options.real, first=options.first, seed=options.seed, sheet=options.sheet)
+
+
 _BENCHES: dict[str, Callable[[BenchOptions], list[Figure]]] = {
     "anatomy": _anatomy,
     "render": _render,
     "physics": _physics,
+    "endurance": _endurance,
     "dataset": _dataset,
+    "train": _train,
+    "realism": _realism,
 }
 # In the order in which `all` runs them. Each imports what it needs when it is called: their dependencies are heavy.

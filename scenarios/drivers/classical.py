@@ -5,8 +5,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perception.prediction import Prediction, mask_centres
+from scenarios.colonoscopy_episode import ScopeReadings
 from scenarios.drivers.steering import Steering
-from scenarios.interface import Observation, Readings
+from scenarios.interface import Observation
 from sim.camera import Camera
 from sim.scope_state import ScopeCommand
 
@@ -50,7 +51,7 @@ class Classical:
             polyp_centres=mask_centres(polyps & (dark == 0)),
         )
 
-    def act(self, prediction: Prediction, readings: Readings, phase: str) -> ScopeCommand:
+    def act(self, prediction: Prediction, readings: ScopeReadings, phase: str) -> ScopeCommand:
         """Steer as every driver does."""
         return self._steering.command(prediction, readings, phase)
 

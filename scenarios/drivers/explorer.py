@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from assets.transforms import unit
 from perception.prediction import Prediction
+from scenarios.colonoscopy_episode import ScopeReadings
 from scenarios.drivers.oracle import Oracle
-from scenarios.interface import Observation, Readings
+from scenarios.interface import Observation
 from sim.scope_state import ScopeCommand
 
 
@@ -60,6 +61,7 @@ class Explorer:
         self._left = max(0, self._left - 1)
         return replace(truth, lumen_direction=unit(strayed))
 
-    def act(self, prediction: Prediction, readings: Readings, phase: str) -> ScopeCommand:
+    def act(self, prediction: Prediction, readings: ScopeReadings, phase: str) -> ScopeCommand:
         """Steer as every driver does."""
-        return self._oracle.act(prediction, readings, phase)
+        command: ScopeCommand = self._oracle.act(prediction, readings, phase)
+        return command

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from assets.transforms import unit
 from perception.prediction import LUMEN, POLYP, WALL, Prediction
 from scenarios.clock import PerceptionClock
-from scenarios.interface import Driver, Observation, Readings
+from scenarios.interface import Command, Driver, Observation, Readings
 from scenarios.truth import nothing_seen
-from sim.scope_state import ScopeCommand
 
 _EROSION = 0.05  # of the picture's width: what severity 1 takes from the edge of a mask
 _DIRECTION = np.radians(60)  # standard deviation of the direction's error at severity 1 [rad]
 _MEMORY = 0.9  # correlation of slowly changing errors from one control step to the next
 _DEPTH_NOISE = 0.5  # standard deviation of the log of the depth's error at severity 1
 _FREEZES = 0.03  # chance a control step that the picture freezes,
+_AHEAD = np.array([0.0, 0.0, 1.0])
 _FROZEN_STEPS = 30  # for so many control steps at severity 1
 
 
@@ -27,18 +27,38 @@ class Flawed:
 
     Named errors, with a severity within 0 and 1:
 
-    - `dropped_class`: in this share of the frames polyps are taken for wall;
+    - `dropped_class`: in this share of the frames polyps are taken for wall, or what a task has in their place;
     - `mask_erosion`: polyps and lumen lose up to 5 % of the picture's width along their edges;
     - `depth_bias`: depth is 1 + severity times too large;
     - `depth_noise`: the log of the depth has a smooth error of standard deviation severity / 2;
-    - `direction_error`: the lumen's direction strays slowly, with a standard deviation of severity x 60 degrees;
+    - `direction_error`: the target's direction strays slowly, with a standard deviation of severity x 60 degrees;
     - `dropped_frames`: this share of the frames brings nothing new: the last prediction stands;
     - `stale_frames`: now and then the picture freezes, for up to severity x 3 s;
     - `latency_ms`: what is perceived arrives so many milliseconds later, and is used from the first control step on
       that is not earlier (`scenarios.clock`).
     """
 
-    def __init__(self, driver: Driver, error: str, severity: float) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        error: str,
+        severity: float,
+        *,
+        sought: int = POLYP,
+        eroded: tuple[int, ...] = (POLYP, LUMEN),
+        filler: int = WALL,
+    ) -> None:
+        """Spoil a driver.
+
+        Args:
+            driver: Whose perception it is.
+            error: One of ERRORS.
+            severity: Of it.
+            sought: The class that `dropped_class` drops.
+            eroded: Those that `mask_erosion` erodes.
+            filler: What they are taken for instead.
+        """
+        self._sought, self._eroded, self._filler = sought, eroded, filler
         self._driver = driver
         self._error = error
         self._severity = severity
@@ -60,7 +80,7 @@ class Flawed:
         """Perceive as the driver does, then spoil it."""
         return _SPOIL[self._error](self, self._driver.perceive(observation), observation)
 
-    def act(self, prediction: Prediction, readings: Readings, phase: str) -> ScopeCommand:
+    def act(self, prediction: Prediction, readings: Readings, phase: str) -> Command:
         """Act as the driver does."""
         return self._driver.act(prediction, readings, phase)
 
@@ -68,8 +88,8 @@ class Flawed:
         if self._rng.random() >= self._severity:
             return said
         probabilities = said.probabilities.copy()
-        probabilities[WALL] += probabilities[POLYP]
-        probabilities[POLYP] = 0.0
+        probabilities[self._filler] += probabilities[self._sought]
+        probabilities[self._sought] = 0.0
         return replace(said, probabilities=probabilities)
 
     def _mask_erosion(self, said: Prediction, observation: Observation) -> Prediction:
@@ -79,9 +99,9 @@ class Flawed:
             return said
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
         classes = said.classes
-        for index in (POLYP, LUMEN):
+        for index in self._eroded:
             mask = (classes == index).astype(np.uint8)
-            classes = np.where((mask > 0) & (cv2.erode(mask, kernel) == 0), WALL, classes)
+            classes = np.where((mask > 0) & (cv2.erode(mask, kernel) == 0), self._filler, classes)
         one_hot = np.arange(len(said.probabilities))[:, None, None] == classes
         return replace(said, probabilities=one_hot.astype(np.float32))
 
@@ -118,7 +138,7 @@ class Flawed:
         now = observation.readings.time
         self._clock.put(now, self._severity / 1000, said)
         known = self._clock.take(now)
-        return nothing_seen(said.depth.shape, np.array([0.0, 0.0, 1.0])) if known is None else known
+        return nothing_seen(said.depth.shape, _AHEAD, class_count=len(said.probabilities)) if known is None else known
 
 
 def _rotate(direction: NDArray[np.float64], turn: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,8 +6,7 @@ import numpy as np
 
 from perception.prediction import Prediction
 from scenarios.drivers.steering import Steering
-from scenarios.interface import Observation, Readings
-from sim.scope_state import ScopeCommand
+from scenarios.interface import Command, Controller, Observation, Readings
 
 Predict = Callable[..., Prediction]
 
@@ -18,18 +17,19 @@ class Model:
     name = "model"
     needs_truth = False
 
-    def __init__(self, predict: Predict) -> None:
+    def __init__(self, predict: Predict, controller: Controller | None = None) -> None:
+        """Take a network and a task's controller; None steers a colonoscope."""
         self._predict = predict
-        self._steering = Steering()
+        self._controller: Controller = controller or Steering()
 
     def reset(self, rng: np.random.Generator) -> None:
         """Forget the last episode."""
-        self._steering.reset()
+        self._controller.reset()
 
     def perceive(self, observation: Observation) -> Prediction:
         """Ask the network; its inputs are the picture and the exposure."""
         return self._predict(observation.rgb, observation.readings.exposure)
 
-    def act(self, prediction: Prediction, readings: Readings, phase: str) -> ScopeCommand:
+    def act(self, prediction: Prediction, readings: Readings, phase: str) -> Command:
         """Steer as every driver does."""
-        return self._steering.command(prediction, readings, phase)
+        return self._controller.command(prediction, readings, phase)

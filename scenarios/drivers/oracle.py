@@ -4,9 +4,8 @@ import numpy as np
 
 from perception.prediction import Prediction
 from scenarios.drivers.steering import Steering
-from scenarios.interface import Observation, Readings
+from scenarios.interface import Command, Controller, Observation, Readings
 from scenarios.truth import truth_as_prediction
-from sim.scope_state import ScopeCommand
 
 
 class Oracle:
@@ -15,12 +14,13 @@ class Oracle:
     name = "oracle"
     needs_truth = True
 
-    def __init__(self) -> None:
-        self._steering = Steering()
+    def __init__(self, controller: Controller | None = None) -> None:
+        """Take a task's controller; None steers a colonoscope."""
+        self._controller: Controller = controller or Steering()
 
     def reset(self, rng: np.random.Generator) -> None:
         """Forget the last episode."""
-        self._steering.reset()
+        self._controller.reset()
 
     def perceive(self, observation: Observation) -> Prediction:
         """Hand on the ground truth as if it were a prediction.
@@ -28,11 +28,10 @@ class Oracle:
         Raises:
             ValueError: The loop handed over no ground truth.
         """
-        truth = observation.truth
-        if truth is None:
+        if observation.truth is None:
             raise ValueError("expected an observation with ground truth, found none")
-        return truth_as_prediction(truth.frame, truth.lumen_direction, lumen_visible=truth.lumen_visible)
+        return truth_as_prediction(observation.truth)
 
-    def act(self, prediction: Prediction, readings: Readings, phase: str) -> ScopeCommand:
+    def act(self, prediction: Prediction, readings: Readings, phase: str) -> Command:
         """Steer as every driver does."""
-        return self._steering.command(prediction, readings, phase)
+        return self._controller.command(prediction, readings, phase)

@@ -13,7 +13,7 @@ PINCH = 0.05
 """Force on each jaw from which tissue between closing jaws is caught [N]; chosen."""
 OPENED = 0.12
 """Jaws that open by this much from their narrowest let go [rad]; chosen."""
-NARROWEST = 0.7
+NARROWEST = 0.5
 """Share of its thickness that is left of tissue in closed jaws: it is squeezed no further, so that no element is turned
 inside out; chosen."""
 _BACK = 0.15  # share of the jaws' length behind which nothing is held: there is the joint

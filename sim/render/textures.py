@@ -33,7 +33,7 @@ def noise_volumes() -> Float32[np.ndarray, "n 4"]:
     fine = relief * band(NOISE_WAVES, 0.35) / radius
     coarse = relief * band(NOISE_WAVES / 4, 0.5) / radius
     fine, coarse = (part / (np.fft.ifftn(1j * fx * part).real.std()) for part in (fine, coarse))
-    relief = 0.75 * fine + 0.65 * coarse
+    relief = 0.6 * fine + 0.8 * coarse
     stain = np.fft.fftn(rng.standard_normal((NOISE_SIZE,) * 3)) * band(NOISE_WAVES / 3, 0.8)
     stain /= np.fft.ifftn(stain).real.std()
 

@@ -15,9 +15,9 @@ VESSEL_TILE = 0.05
 VESSEL_LEVELS = 8
 """Images of halved size for vessels farther away."""
 
-_WIDEST = 0.8e-3
+_WIDEST = 0.55e-3
 """Width of the trunks [m]: chosen from colonoscopy, where a polyp of 5 mm is some six of them across."""
-_FINEST = 0.11e-3
+_FINEST = 0.08e-3
 """Width at which a vessel is no longer drawn [m]."""
 _TRUNKS = 5
 _PERFORATORS = 60
@@ -94,7 +94,7 @@ class _Net:
                 to_branch = (1 + rng.exponential(2.5)) * 1e-3 * (0.5 + width / _WIDEST)
 
     def _draw(self, x: float, y: float, next_x: float, next_y: float, width: float) -> None:
-        image = self.deep if width > 0.45e-3 else self.shallow
+        image = self.deep if width > 0.35e-3 else self.shallow
         scale = self.size / VESSEL_TILE
         tile_x, tile_y = (np.floor(value / VESSEL_TILE) * VESSEL_TILE for value in (x, y))
         thick = max(round(width * scale), 1)

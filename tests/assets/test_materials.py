@@ -44,7 +44,7 @@ def test_every_value_has_unit_and_source():
         ('unit = "Pa"', 'unit = "kPa"', "expected unit Pa for youngs_modulus"),
         ("friction = {", "slip = {", "expected density, youngs_modulus"),
         ("value = 5180000.0", "value = nan", "expected finite numbers"),
-        ("value = [0.56, 0.165, 0.09]", "value = [0.56, 0.165]", "expected three numbers"),
+        ("value = [0.58, 0.125, 0.05]", "value = [0.58, 0.125]", "expected three numbers"),
         ("[colon_mucosa]", "[colon_mucosa", "readable TOML"),
     ],
 )

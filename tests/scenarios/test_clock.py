@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from assets.errors import InputError
 from scenarios.catalogue import driver_named
 from scenarios.clock import PerceptionClock, check_latency
-from scenarios.colonoscopy import COLONOSCOPY
+from scenarios.colonoscopy import COLONOSCOPY, TASK
 from scenarios.drivers.model import Model
 from scenarios.loop import run_episode
 from scenarios.truth import nothing_seen
@@ -103,10 +103,10 @@ def test_a_measured_latency_counts_and_keeps_the_network_busy(tube_scene):
 def test_a_set_latency_and_the_error_latency_ms_are_one(tube_scene):
     from scenarios.drivers.flawed import Flawed
 
-    late = run_episode(tube_scene, BRIEF, driver_named("oracle"), 1, latency=200.0)
-    flawed = run_episode(tube_scene, BRIEF, Flawed(driver_named("oracle"), "latency_ms", 200.0), 1)
-    in_time = run_episode(tube_scene, BRIEF, driver_named("oracle"), 1)
-    measured = run_episode(tube_scene, BRIEF, driver_named("oracle"), 1, latency="measured")
+    late = run_episode(tube_scene, BRIEF, driver_named("oracle", TASK), 1, latency=200.0)
+    flawed = run_episode(tube_scene, BRIEF, Flawed(driver_named("oracle", TASK), "latency_ms", 200.0), 1)
+    in_time = run_episode(tube_scene, BRIEF, driver_named("oracle", TASK), 1)
+    measured = run_episode(tube_scene, BRIEF, driver_named("oracle", TASK), 1, latency="measured")
     np.testing.assert_array_equal(late.path, flawed.path)
     np.testing.assert_array_equal(in_time.path, measured.path)  # what the truth tells is known at once
     assert not np.array_equal(late.path, in_time.path)

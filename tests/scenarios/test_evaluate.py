@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from assets.errors import InputError
+from scenarios.colonoscopy import TASK
 from scenarios.episode_figures import episode_figures
 from scenarios.evaluate import EvaluateOptions, evaluate, run_evaluation
 
@@ -80,7 +81,7 @@ def test_intervals_are_by_patient_and_the_model_is_compared_with_the_oracle(opti
             made.append(replace(one, patient=patient))
             lost = replace(one.summary, driver="model", success=won)
             made.append(replace(one, patient=patient, summary=lost))
-    found = {figure.name: figure for figure in episode_figures(made, "brief")}
+    found = {figure.name: figure for figure in episode_figures(made, "brief", TASK)}
     assert found["model.success"].value == 0.5
     assert (found["model.success"].low, found["model.success"].high) == (0, 1)
     assert found["model.success_of_oracle"].value == 0.5
@@ -139,3 +140,20 @@ def test_conditions_drive_again_and_have_subsets_of_their_own(options, tmp_path)
     assert "Robustness of the driver classical" in page
     with pytest.raises(InputError, match="of smoke, blood"):
         replace(options, degradations=("rain",))
+
+
+def test_planted_failures_and_the_watch_have_figures_of_their_own(options, tmp_path):
+    watched = replace(options, out=tmp_path / "run", planted=("black", "frozen"), episodes=1)
+    found = {(one.name, one.subset.rpartition("/")[2]): one for one in evaluate(watched)}
+    assert found["classical.safety.success_cost", "caution=on"].value == 0
+    assert found["classical.safety.false_stops_per_minute", "caution=on"].value == 0
+    for failure in ("black", "frozen"):
+        # the tube is done before some failures begin; then there is nothing to detect
+        detect = found.get(("classical.safety.detect_s", f"planted={failure}"))
+        assert detect is None or detect.value <= 0.2
+        assert ("classical.safety.success_cost", f"planted={failure}") in found
+    page = (watched.out / "report.html").read_text()
+    assert "Safety" in page
+    assert "planted=frozen" in page
+    assert not any(name.startswith("oracle.safety") for name, _ in found)  # it does not look
+    assert not any(subset == "imported" and "safety" in name for name, subset in found)

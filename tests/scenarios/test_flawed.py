@@ -5,9 +5,11 @@ import pytest
 
 from assets.errors import InputError
 from perception.prediction import LUMEN, POLYP, WALL, Prediction
+from scenarios.colonoscopy import TASK
+from scenarios.colonoscopy_episode import ScopeReadings
 from scenarios.conditions import LATENCIES_MS, NOMINAL, SEVERITIES, Condition, conditions_of
 from scenarios.drivers.flawed import ERRORS, Flawed
-from scenarios.interface import Observation, Readings
+from scenarios.interface import Observation
 from sim.camera import Camera
 from sim.scope_state import ScopeCommand
 
@@ -43,8 +45,8 @@ class Steady:
         return ScopeCommand()
 
 
-def readings(time: float) -> Readings:
-    return Readings(time, 1.0, 0.1, 0.0, 0.0, 0.0, 0.0, False)
+def readings(time: float) -> ScopeReadings:
+    return ScopeReadings(time, 1.0, 0.1, 0.0, 0.0, 0.0, 0.0, False)
 
 
 def run(error: str, severity: float, steps: int = 1, seed: int = 0) -> list[Prediction]:
@@ -155,9 +157,9 @@ def test_conditions_are_read():
     assert NOMINAL.label == ""
     assert NOMINAL.degradations(3) is None
     driver = Steady()
-    assert NOMINAL.spoil(driver) is driver
-    assert smoke.spoil(driver) is driver
-    assert isinstance(Condition("error", "depth_bias", 0.5).spoil(driver), Flawed)
+    assert NOMINAL.spoil(driver, TASK) is driver
+    assert smoke.spoil(driver, TASK) is driver
+    assert isinstance(Condition("error", "depth_bias", 0.5).spoil(driver, TASK), Flawed)
     assert replace(NOMINAL, kind="error", name="depth_bias").label == "depth_bias=0"
 
 

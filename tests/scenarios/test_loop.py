@@ -5,7 +5,7 @@ import pytest
 
 from assets.errors import InputError
 from scenarios.catalogue import driver_named, scenario_named
-from scenarios.colonoscopy import COLONOSCOPY
+from scenarios.colonoscopy import COLONOSCOPY, TASK
 from scenarios.drivers.model import Model
 from scenarios.interface import Phase
 from scenarios.loop import run_episode
@@ -17,25 +17,25 @@ IN_TUBE = replace(COLONOSCOPY, max_steps=60)
 
 
 def test_the_oracle_reaches_the_end_of_a_straight_tube_and_withdraws(tube_scene):
-    episode = run_episode(tube_scene, IN_TUBE, driver_named("oracle"), 1)
+    episode = run_episode(tube_scene, IN_TUBE, driver_named("oracle", TASK), 1)
     summary = episode.summary
     assert summary.success
     assert summary.reason == "done"
-    assert summary.insertion_steps < summary.steps < 60
-    assert summary.minimum_distance_to_caecum <= 0.030
+    assert summary.success_steps < summary.steps < 60
+    assert summary.measures["minimum_distance_to_caecum"] <= 0.030
     # 30 mm short of 290 mm, from a start at 50 to 80 mm, at 8 mm a step
-    assert (0.290 - 0.030 - 0.080) / 0.008 - 1 <= summary.insertion_steps <= 40
-    assert summary.path_length == pytest.approx(summary.reached_arc - 0.065, abs=0.03)
+    assert (0.290 - 0.030 - 0.080) / 0.008 - 1 <= summary.success_steps <= 40
+    assert summary.measures["path_length"] == pytest.approx(summary.measures["reached_arc"] - 0.065, abs=0.03)
     assert len(episode.path) == summary.steps + 1
-    assert 0.3 < summary.mucosa_seen <= 1
+    assert 0.3 < summary.measures["mucosa_seen"] <= 1
 
 
 def test_an_episode_does_not_depend_on_what_ran_before_it(tube_scene):
     brief = replace(IN_TUBE, max_steps=12)
-    first = run_episode(tube_scene, brief, driver_named("explorer"), 5)
-    run_episode(tube_scene, brief, driver_named("blind"), 6)
-    again = run_episode(tube_scene, brief, driver_named("explorer"), 5)
-    other = run_episode(tube_scene, brief, driver_named("explorer"), 7)
+    first = run_episode(tube_scene, brief, driver_named("explorer", TASK), 5)
+    run_episode(tube_scene, brief, driver_named("blind", TASK), 6)
+    again = run_episode(tube_scene, brief, driver_named("explorer", TASK), 5)
+    other = run_episode(tube_scene, brief, driver_named("explorer", TASK), 7)
     np.testing.assert_array_equal(first.path, again.path)
     assert not np.array_equal(first.path[0], other.path[0])
 
@@ -67,7 +67,7 @@ def brightness_model(rgb: np.ndarray, exposure: float):
     return nothing_seen(rgb.shape[:2], direction / np.linalg.norm(direction))
 
 
-@pytest.mark.parametrize("make", [lambda: driver_named("classical"), lambda: Model(brightness_model)])
+@pytest.mark.parametrize("make", [lambda: driver_named("classical", TASK), lambda: Model(brightness_model)])
 def test_without_the_ground_truth_model_and_classical_drive_the_same(tube_scene, monkeypatch, make):
     plain = path_with_truth(tube_scene, make(), monkeypatch, spoiled=False)
     spoiled = path_with_truth(tube_scene, make(), monkeypatch, spoiled=True)
@@ -75,9 +75,9 @@ def test_without_the_ground_truth_model_and_classical_drive_the_same(tube_scene,
 
 
 def test_without_the_ground_truth_the_oracle_cannot_drive_the_same(tube_scene, monkeypatch):
-    plain = path_with_truth(tube_scene, driver_named("oracle"), monkeypatch, spoiled=False)
+    plain = path_with_truth(tube_scene, driver_named("oracle", TASK), monkeypatch, spoiled=False)
     with pytest.raises(InputError, match="finite command"):
-        path_with_truth(tube_scene, driver_named("oracle"), monkeypatch, spoiled=True)
+        path_with_truth(tube_scene, driver_named("oracle", TASK), monkeypatch, spoiled=True)
     assert len(plain) == 21
 
 
@@ -88,7 +88,7 @@ def test_phases_events_and_aborts_are_asked_after_every_step(tube_scene):
         events={"third": lambda now: now.step == 3, "never": lambda now: False},
         aborts={"enough": lambda now: now.phase == "withdrawal" and now.phase_step == 2},
     )
-    episode = run_episode(tube_scene, scenario, driver_named("oracle"), 1)
+    episode = run_episode(tube_scene, scenario, driver_named("oracle", TASK), 1)
     assert episode.summary.steps == 6
     assert episode.summary.reason.startswith("enough in withdrawal")
     assert episode.events == {"third": 3}
@@ -116,8 +116,8 @@ def test_an_episode_that_makes_no_way_is_given_up(tube_scene):
 
 
 def test_the_observer_judges_perfect_perception_as_perfect(tube_scene, tmp_path):
-    observer = Observer()
-    episode = run_episode(tube_scene, IN_TUBE, driver_named("oracle"), 1, recorder=observer)
+    observer = Observer(TASK)
+    episode = run_episode(tube_scene, IN_TUBE, driver_named("oracle", TASK), 1, recorder=observer)
     record = observer.record("synth:tube", episode)
     counts = np.array(record.counts)
     assert record.frames > 3
@@ -128,9 +128,8 @@ def test_the_observer_judges_perfect_perception_as_perfect(tube_scene, tmp_path)
 
 
 def test_the_truth_as_a_prediction_has_one_class_a_pixel(tube_scene):
-    tube_scene.reset(seed=1, friction=0.02)
-    frame = tube_scene.observe()
-    prediction = truth_as_prediction(frame, np.array([0.0, 0.0, 1.0]), lumen_visible=True)
+    frame, truth, _ = TASK.start(tube_scene, 1, 0.02, None, None).observe()
+    prediction = truth_as_prediction(truth)
     np.testing.assert_array_equal(prediction.probabilities.sum(axis=0), 1)
     rays, shown = frame.camera.rays()
     far = shown & (frame.depth > 0.05 * rays[..., 2])
@@ -146,7 +145,7 @@ def test_an_orifice_smaller_than_the_hole_it_leaves_is_refused(tube_patient):
 
 USER_FILE = """
 from dataclasses import replace
-from scenarios.colonoscopy import COLONOSCOPY
+from scenarios.colonoscopy import COLONOSCOPY, TASK
 from scenarios.drivers.oracle import Oracle
 
 Short = replace(COLONOSCOPY, name="short", max_steps=3)
@@ -162,6 +161,6 @@ class Timid(Oracle):
 def test_a_users_scenario_and_driver_come_from_their_file(tube_scene, tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(USER_FILE)
-    summary = run_episode(tube_scene, scenario_named(f"{file}:Short"), driver_named(f"{file}:Timid"), 1).summary
+    summary = run_episode(tube_scene, scenario_named(f"{file}:Short"), driver_named(f"{file}:Timid", TASK), 1).summary
     assert (summary.scenario, summary.driver, summary.steps) == ("short", "timid", 3)
-    assert summary.path_length < 0.006
+    assert summary.measures["path_length"] < 0.006

@@ -1,5 +1,6 @@
 """The scripted scene: its path, its film, and what it refuses."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ from scenarios.play import PlayOptions, animation_bytes, play, script
 def test_the_grasper_comes_from_its_port_and_its_path_has_no_jumps():
     port, fundus = np.array([0.11, 0.07, -0.02]), np.array([0.07, 0.06, 0.05])
     phases = script(port, fundus)
-    for before, after in zip(phases, phases[1:], strict=False):
+    for before, after in pairwise(phases):
         np.testing.assert_allclose(before.end, after.start, atol=1e-12)
     assert np.linalg.norm(phases[0].start - port) == pytest.approx(0.02)
     assert phases[4].name == "lift"

@@ -8,6 +8,7 @@ import pytest
 
 from assets.mesh import Mesh
 from assets.patient import Organ, Patient
+from scenarios.colonoscopy_report import REPORT
 from scenarios.episode import EpisodeSummary
 from scenarios.figures import Figure
 from scenarios.report import FilmStrip, ReportData, SamplePicture, ScopePath, flatten, report_html, write_report
@@ -20,29 +21,34 @@ EPISODE = EpisodeSummary(
     success=True,
     reason="done",
     steps=300,
-    insertion_steps=200,
+    success_steps=200,
     simulated_time=30.0,
     wall_time=4.5,
-    path_length=2.1,
-    centreline_length=1.4,
-    reached_arc=1.4,
-    contact_time=2.0,
-    contact_depth_max=0.0015,
-    mucosa_seen=0.8,
-    polyps_present=4,
-    polyps_found=3,
-    false_alarms=1,
     latency_p50_ms=3.0,
     latency_p99_ms=5.0,
-    minimum_distance_to_caecum=0.02,
+    measures={
+        "path_length": 2.1,
+        "centreline_length": 1.4,
+        "reached_arc": 1.4,
+        "contact_time": 2.0,
+        "contact_depth_max": 0.0015,
+        "mucosa_seen": 0.8,
+        "polyps_present": 4.0,
+        "polyps_found": 3.0,
+        "false_alarms": 1.0,
+        "minimum_distance_to_caecum": 0.02,
+    },
 )
 FAILED = replace(
     EPISODE,
     success=False,
     reason="stuck in insertion at 210 mm",
-    reached_arc=0.21,
-    polyps_found=0,
-    minimum_distance_to_caecum=float("nan"),
+    measures={
+        **EPISODE.measures,
+        "reached_arc": 0.21,
+        "polyps_found": 0.0,
+        "minimum_distance_to_caecum": float("nan"),
+    },
 )
 
 
@@ -59,6 +65,7 @@ def a_report() -> ReportData:
         config={"command": "trocar demo", "options": {"seed": 7, "size": [64, 64], "model": None}},
         figures=[Figure("model.success", "colonoscopy/synthetic", 0.5, "1", 0.25, 0.75, 4, "share of episodes")],
         headline=["model.success", "not.measured"],
+        task=REPORT,
         samples=[
             SamplePicture(image, classes, classes, depth, depth, "first"),
             SamplePicture(image, classes, None, depth, None),

@@ -17,21 +17,12 @@ SUMMARY = EpisodeSummary(
     success=True,
     reason="done",
     steps=300,
-    insertion_steps=200,
+    success_steps=200,
     simulated_time=30.0,
     wall_time=4.5,
-    path_length=2.1,
-    centreline_length=1.4,
-    reached_arc=1.39,
-    contact_time=2.0,
-    contact_depth_max=0.001,
-    mucosa_seen=0.8,
-    polyps_present=4,
-    polyps_found=3,
-    false_alarms=1,
     latency_p50_ms=3.0,
     latency_p99_ms=5.0,
-    minimum_distance_to_caecum=0.02,
+    measures={"path_length": 2.1, "polyps_found": 3.0},
 )
 
 
@@ -108,9 +99,9 @@ def test_reading_names_what_is_wrong(tmp_path: Path) -> None:
 def test_an_episode_survives_json() -> None:
     stored = json.loads(json.dumps(json_value(SUMMARY.to_json())))
     assert EpisodeSummary.from_json(stored) == SUMMARY
-    endless = replace(SUMMARY, minimum_distance_to_caecum=float("inf"))
-    assert endless.to_json()["minimum_distance_to_caecum"] is None
-    assert np.isnan(EpisodeSummary.from_json(endless.to_json()).minimum_distance_to_caecum)
+    endless = replace(SUMMARY, measures={"minimum_distance_to_caecum": float("inf")})
+    assert endless.to_json()["measures"]["minimum_distance_to_caecum"] is None
+    assert np.isnan(EpisodeSummary.from_json(endless.to_json()).measures["minimum_distance_to_caecum"])
 
 
 @pytest.mark.parametrize(
@@ -119,6 +110,8 @@ def test_an_episode_survives_json() -> None:
         ({"steps": "many"}, "a: steps: expected int, found 'many'"),
         ({"success": 1}, "success: expected bool"),
         ({"colour": 1}, "unknown: colour"),
+        ({"measures": [1]}, "a: measures: expected numbers by name"),
+        ({"measures": {"path_length": "long"}}, "a: path_length: expected float"),
     ],
 )
 def test_a_damaged_episode_is_named(change: dict, message: str) -> None:

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from perception.prediction import Prediction
+from scenarios.colonoscopy_episode import ScopeReadings
 from scenarios.drivers.steering import Steering, SteeringOptions
-from scenarios.interface import Readings
 from scenarios.truth import nothing_seen
 
 
@@ -13,8 +13,8 @@ def prediction(direction: tuple[float, float, float], depth: float = 0.1) -> Pre
     return seen
 
 
-def readings(*, blocked: bool = False) -> Readings:
-    return Readings(
+def readings(*, blocked: bool = False) -> ScopeReadings:
+    return ScopeReadings(
         time=0.0, exposure=1.0, insertion=0.3, bend_up=0.0, bend_right=0.0, roll=0.0, push_force=0.0, blocked=blocked
     )
 
