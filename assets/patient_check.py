@@ -9,6 +9,7 @@ from scipy.spatial import cKDTree
 from assets.labels import load_labels
 from assets.materials import load_materials
 from assets.mesh_check import MeshReport, check_mesh, winding_number
+from assets.mesh_intersections import self_intersections
 from assets.patient import Centreline, Organ, Orifice, Patient
 from assets.tetrahedra import TetrahedraReport, check_tetrahedra
 
@@ -28,6 +29,8 @@ class OrganReport:
     """Empty where all is well."""
     tetrahedra: TetrahedraReport | None = None
     """None where it has none."""
+    crossings: int | None = None
+    """Pairs of triangles of the surface that cross; None for what has no surface, or a damaged one."""
 
 
 def check_patient(patient: Patient) -> list[OrganReport]:
@@ -69,7 +72,8 @@ def _organ(organ: Organ) -> OrganReport:
         problems.append(f"expected a label of assets/labels.csv, found {organ.label!r}")
     if organ.material not in load_materials():
         problems.append(f"expected a material of assets/materials.toml, found {organ.material!r}")
-    return OrganReport(organ.name, report, tuple(problems), tetrahedra)
+    crossings = len(self_intersections(organ.surface)) if report.finite and report.in_range else None
+    return OrganReport(organ.name, report, tuple(problems), tetrahedra, crossings)
 
 
 class _Inside:

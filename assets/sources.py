@@ -6,7 +6,7 @@ from pathlib import Path
 
 from assets.abdomen.synthesis import synthetic_abdomen
 from assets.bronchi.synthesis import synthetic_bronchi
-from assets.colon.synthesis import synthetic_colon, synthetic_polyposis
+from assets.colon.synthesis import synthetic_colon, synthetic_polyposis, synthetic_residue
 from assets.errors import InputError
 from assets.patient import Patient
 from assets.patient_io import load_patient
@@ -14,6 +14,7 @@ from assets.patient_io import load_patient
 ANATOMIES: dict[str, Callable[[int], Patient]] = {
     "colon": synthetic_colon,
     "polyposis": synthetic_polyposis,
+    "residue": synthetic_residue,
     "bronchi": synthetic_bronchi,
     "abdomen": synthetic_abdomen,
 }

@@ -22,7 +22,7 @@ from torch.nn import functional
 from perception.centres import decode_centres
 from perception.dataset import Batch, Frames, cut_batch
 from perception.detector import DetectorOptions
-from perception.network import EndoscopyNet, Outputs
+from perception.network_outputs import EndoscopyNet, Outputs
 from perception.prediction import POLYP
 
 _BATCH = 16

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from perception.network import CENTRE_STRIDE
+from perception.network_outputs import CENTRE_STRIDE
 
 MOST_CENTRES = 16
 """Peaks of a frame that are kept."""

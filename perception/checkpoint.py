@@ -11,7 +11,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from assets.errors import InputError
-from perception.network import STRIDE, EndoscopyNet, Size, build
+from perception.activations import Activation
+from perception.network import STRIDE, Size, build
+from perception.network_outputs import EndoscopyNet
 from perception.prediction import CLASSES, LUMEN_DISTANCE
 from perception.targets import camera_from_json
 from sim.atomic import atomic_file
@@ -20,7 +22,9 @@ from sim.camera import Camera
 FORMAT = "trocar-endoscopy-net-2"
 """What the config calls itself; another layout of the network gets another number."""
 
-_MAX_BYTES = 1 << 30  # the largest network has some 40 MB of weights
+MAX_MODEL_BYTES = 1 << 30
+"""Of a model's file; the largest network has some 40 MB of weights."""
+
 _MAX_CONFIG_BYTES = 1 << 20
 
 
@@ -34,6 +38,8 @@ class ModelConfig:
     """The lens the network learned to see through."""
     training: dict[str, Any]
     """Where the weights come from: options, seed, steps, validation figures; JSON values."""
+    activation: Activation = "relu"
+    """Between its layers."""
 
 
 def save_model(path: Path, network: EndoscopyNet, config: ModelConfig) -> None:
@@ -42,14 +48,7 @@ def save_model(path: Path, network: EndoscopyNet, config: ModelConfig) -> None:
     Raises:
         OSError: The folder cannot be written, or the disk is full.
     """
-    stored = {
-        "format": FORMAT,
-        "size": config.size,
-        "classes": list(CLASSES),
-        "lumen_distance": LUMEN_DISTANCE,
-        "camera": asdict(config.camera),
-        "training": config.training,
-    }
+    stored = config_to_json(config)
     with atomic_file(path.with_suffix(".json")) as stream:
         stream.write(json.dumps(stored, indent=2, sort_keys=True, allow_nan=False).encode() + b"\n")
     with atomic_file(path) as stream:
@@ -67,7 +66,7 @@ def load_model(path: Path) -> tuple[EndoscopyNet, ModelConfig]:
     """
     config = _load_config(path.with_suffix(".json"))
     tensors = read_tensors(path)
-    network = build(config.size)
+    network = build(config.size, config.activation)
     expected = network.state_dict()
     if set(tensors) != set(expected):
         odd = sorted(set(tensors) ^ set(expected))
@@ -97,8 +96,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     try:
         size = path.stat().st_size
-        if size > _MAX_BYTES:
-            raise InputError(f"{path}: expected at most {_MAX_BYTES} bytes of weights, found {size}")
+        if size > MAX_MODEL_BYTES:
+            raise InputError(f"{path}: expected at most {MAX_MODEL_BYTES} bytes of weights, found {size}")
         return load(path.read_bytes())
     except (SafetensorError, ValueError, KeyError) as error:
         raise InputError(f"{path}: expected a safetensors file, found {error}") from None
@@ -118,6 +117,19 @@ def check_image_size(camera: Camera, where: str) -> None:
         )
 
 
+def config_to_json(config: ModelConfig) -> dict[str, Any]:
+    """Return the config as JSON values."""
+    return {
+        "format": FORMAT,
+        "size": config.size,
+        "activation": config.activation,
+        "classes": list(CLASSES),
+        "lumen_distance": LUMEN_DISTANCE,
+        "camera": asdict(config.camera),
+        "training": config.training,
+    }
+
+
 def _load_config(path: Path) -> ModelConfig:
     try:
         if path.stat().st_size > _MAX_CONFIG_BYTES:
@@ -127,16 +139,28 @@ def _load_config(path: Path) -> ModelConfig:
         raise InputError(f"{path}: expected the config beside the weights, found {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: expected JSON, found {error}") from None
+    return config_from_json(stored, str(path))
+
+
+def config_from_json(stored: Any, where: str) -> ModelConfig:
+    """Check a config and make it of JSON values.
+
+    Raises:
+        InputError: It does not fit this version; the line starts with `where`.
+    """
     if not isinstance(stored, dict) or stored.get("format") != FORMAT:
-        raise InputError(f"{path}: expected the config of a model with format {FORMAT!r}")
+        raise InputError(f"{where}: expected the config of a model with format {FORMAT!r}")
     if stored.get("classes") != list(CLASSES) or stored.get("lumen_distance") != LUMEN_DISTANCE:
         raise InputError(
-            f"{path}: expected classes {', '.join(CLASSES)} with lumen beyond {LUMEN_DISTANCE} m, "
+            f"{where}: expected classes {', '.join(CLASSES)} with lumen beyond {LUMEN_DISTANCE} m, "
             f"found {stored.get('classes')} and {stored.get('lumen_distance')}"
         )
     if stored.get("size") not in get_args(Size):
-        raise InputError(f"{path}: expected a size of {', '.join(get_args(Size))}, found {stored.get('size')!r}")
-    camera = camera_from_json(stored.get("camera"), str(path))
-    check_image_size(camera, str(path))
+        raise InputError(f"{where}: expected a size of {', '.join(get_args(Size))}, found {stored.get('size')!r}")
+    activation = stored.get("activation", "relu")
+    if activation not in get_args(Activation):
+        raise InputError(f"{where}: expected an activation of {', '.join(get_args(Activation))}, found {activation!r}")
+    camera = camera_from_json(stored.get("camera"), where)
+    check_image_size(camera, where)
     training = stored.get("training")
-    return ModelConfig(stored["size"], camera, training if isinstance(training, dict) else {})
+    return ModelConfig(stored["size"], camera, training if isinstance(training, dict) else {}, activation)

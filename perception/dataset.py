@@ -14,7 +14,7 @@ from torch import Tensor
 from assets.errors import InputError
 from perception.augment import Turn, turn_of, turns_of
 from perception.checkpoint import check_image_size
-from perception.network import CENTRE_STRIDE
+from perception.network_outputs import CENTRE_STRIDE
 from perception.prediction import POLYP
 from perception.targets import Targets, sample_targets, straight_distance
 from perception.views import View, from_another_device, zoomed

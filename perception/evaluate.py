@@ -14,7 +14,7 @@ from perception.baseline import HueThreshold, fit_hue_threshold, polyp_counts
 from perception.calibration import ReliabilityCounts, sureness
 from perception.dataset import Frames, cut_batch, load_split, open_dataset
 from perception.metrics import angular_error, bootstrap_by_group, confusion, depth_errors, segmentation_scores
-from perception.network import EndoscopyNet
+from perception.network_outputs import EndoscopyNet
 from perception.prediction import CLASSES
 from perception.predictor import Predictor, ray_planes
 

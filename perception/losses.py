@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from perception.dataset import Batch
-from perception.network import Outputs
+from perception.network_outputs import Outputs
 from perception.prediction import CLASSES, POLYP
 
 _CLASS_WEIGHTS = (0.5, 1.0, 5.0, 1.0)  # of CLASSES; polyps have few of the pixels, and Dice alone never finds them

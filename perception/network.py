@@ -5,18 +5,21 @@ on 2 x 2 pixels at a time: the stem rearranges them into channels and the head t
 2016, doi:10.1109/CVPR.2016.207), so no convolution runs at full resolution, where a CPU spends most of its time.
 """
 
-from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from perception.prediction import CLASSES
+from perception.activations import Activation, activate, pieces
+from perception.network_outputs import PIXEL_OUTPUTS, EndoscopyNet, Outputs, log_radiance, pixel_outputs
+from perception.pixel_network import PixelNet
 
-Size = Literal["S", "M", "L"]
+Size = Literal["S", "M", "L", "mlp", "linear"]
+"""Of the network; mlp and linear are baselines that see each pixel by itself (`perception.pixel_network`)."""
 
 STRIDE = 16
 """Height and width of an image are multiples of this [px]."""
@@ -28,53 +31,30 @@ _WIDTHS: dict[Size, tuple[int, int, int, int]] = {
 }
 _BLOCKS: dict[Size, tuple[int, int, int, int]] = {"S": (1, 1, 2, 2), "M": (1, 2, 2, 2), "L": (2, 2, 3, 3)}
 _IMAGE_CHANNELS = 4  # red, green, blue, log radiance
-_PIXEL_OUTPUTS = len(CLASSES) + 2
-CENTRE_STRIDE = 4
-"""A cell of the heat map of polyps' centres stands for so many pixels, both ways."""
-
-_RARE = -4.6  # logit of 1 %: a centre is rare, and training starts from there (RetinaNet, doi:10.1109/ICCV.2017.324)
-_TYPICAL_LOG_DISTANCE = -3.5  # log of 0.03 m: where training starts; half a colon's calibre
 
 
-@dataclass(frozen=True)
-class Outputs:
-    """What the network gives for a batch; h and w as of the images."""
-
-    class_logits: Float[Tensor, "batch classes h w"]
-    """Logits of CLASSES."""
-    log_distance: Float[Tensor, "batch h w"]
-    """Log of the straight-line distance [m] to what a pixel shows."""
-    log_scale: Float[Tensor, "batch h w"]
-    """Log of the expected absolute error of log_distance (the scale of a Laplace distribution)."""
-    direction: Float[Tensor, "batch 3"]
-    """Unit vector down the lumen, camera axes."""
-    visible_logit: Float[Tensor, "batch"]
-    """Logit of the probability that the direction is seen past the walls."""
-    centre_logits: Float[Tensor, "batch h/4 w/4"]
-    """Logits of a heat map that peaks at the middle of each polyp; a cell stands for 4 x 4 pixels."""
-
-
-class EndoscopyNet(nn.Module):
+class UNet(EndoscopyNet):
     """The network; one definition for every size, and images of any size that STRIDE divides."""
 
-    def __init__(self, size: Size) -> None:
+    def __init__(self, size: Size, activation: Activation) -> None:
         super().__init__()
+        convolution = partial(_Convolution, activation=activation)
         widths, blocks = _WIDTHS[size], _BLOCKS[size]
-        self.stem = _Convolution(4 * _IMAGE_CHANNELS + 4, widths[0])
-        self.down = nn.ModuleList([_Convolution(a, b, stride=2) for a, b in pairwise(widths)])
+        self.stem = convolution(4 * _IMAGE_CHANNELS + 4, widths[0])
+        self.down = nn.ModuleList([convolution(a, b, stride=2) for a, b in pairwise(widths)])
         self.encode = nn.ModuleList(
             [
-                nn.Sequential(*[_Residual(width) for _ in range(count)])
+                nn.Sequential(*[_Residual(width, activation) for _ in range(count)])
                 for width, count in zip(widths, blocks, strict=True)
             ]
         )
         self.context = nn.Linear(widths[-1], widths[-1])
         self.lateral = nn.ModuleList([nn.Conv2d(b, a, 1) for a, b in pairwise(widths)])
-        self.decode = nn.ModuleList([_Convolution(width, width) for width in widths[:-1]])
-        self.pixels = nn.Conv2d(widths[0], 4 * _PIXEL_OUTPUTS, 3, padding=1)
+        self.decode = nn.ModuleList([convolution(width, width) for width in widths[:-1]])
+        self.pixels = nn.Conv2d(widths[0], 4 * PIXEL_OUTPUTS, 3, padding=1)
         self.heat = nn.Conv2d(widths[-2], 1, 1)
-        self.centres = nn.Sequential(_Convolution(widths[1], widths[1]), nn.Conv2d(widths[1], 1, 1))
-        nn.init.constant_(self._centre_bias(), _RARE)
+        self.centres = nn.Sequential(convolution(widths[1], widths[1]), nn.Conv2d(widths[1], 1, 1))
+        self.start_rare()
         self.frame = nn.Sequential(nn.Linear(widths[-1] + 3, 64), nn.ReLU(inplace=True), nn.Linear(64, 4))
 
     def forward(
@@ -95,10 +75,7 @@ class EndoscopyNet(nn.Module):
         rays = rays if rays.ndim == 4 else rays[None]  # (B or 1, 3, h, w)
         coarse_rays = functional.avg_pool2d(rays, 2).expand(batch, -1, -1, -1)  # (B, 3, h/2, w/2)
         gain = log_exposure.view(batch, 1, 1, 1)
-        # A point light at the tip falls off with the square of the distance, so the log of the radiance is nearly
-        # linear in the log of the distance; 2.2 undoes most of the sRGB curve.
-        radiance = 2.2 * torch.log(image.amax(dim=1, keepdim=True) + 0.02) - gain
-        fine = functional.pixel_unshuffle(torch.cat([image * 4 - 2, radiance / 2 + 1], dim=1), 2)
+        fine = functional.pixel_unshuffle(torch.cat([image * 4 - 2, log_radiance(image, gain)], dim=1), 2)
         x = torch.cat([fine, coarse_rays, gain.expand(-1, 1, *fine.shape[2:])], dim=1)  # (B, 20, h/2, w/2)
         x = self.encode[0](self.stem(x.contiguous(memory_format=torch.channels_last)))
         skips = []
@@ -115,42 +92,7 @@ class EndoscopyNet(nn.Module):
         centres = self.centres(maps_by_stride[1])[:, 0].float()  # (B, h/4, w/4)
         maps = functional.pixel_shuffle(self.pixels(x), 2).float()  # (B, 6, h, w)
         direction, visible = self._ahead(heat, pooled, rays)
-        log_distance = maps[:, -2] + _TYPICAL_LOG_DISTANCE
-        log_scale = maps[:, -1].clamp(-6, 2) - 1
-        return Outputs(maps[:, : len(CLASSES)], log_distance, log_scale, direction, visible, centres)
-
-    @torch.no_grad()
-    def shift_class(self, index: int, shift: float) -> None:
-        """Add to the logit of one class, in place, by the bias of the last convolution."""
-        bias = self.pixels.bias
-        assert bias is not None
-        bias[4 * index : 4 * index + 4] += shift  # each class has a channel for each of the 2 x 2 pixels
-
-    @torch.no_grad()
-    def divide_classes(self, temperature: float) -> None:
-        """Divide the logits of all classes, in place: the likeliest class stays, the belief in it changes."""
-        bias, count = self.pixels.bias, 4 * len(CLASSES)
-        assert bias is not None
-        self.pixels.weight[:count] /= temperature
-        bias[:count] /= temperature
-
-    @torch.no_grad()
-    def shift_depth_scale(self, shift: float) -> None:
-        """Add to the log of the expected error of log distance, in place."""
-        bias = self.pixels.bias
-        assert bias is not None
-        bias[-4:] += shift
-
-    @torch.no_grad()
-    def shift_centres(self, shift: float) -> None:
-        """Add to the logits of the polyps' centres, in place."""
-        self._centre_bias().add_(shift)
-
-    def _centre_bias(self) -> Tensor:
-        last = self.centres[-1]
-        assert isinstance(last, nn.Conv2d)
-        assert last.bias is not None
-        return last.bias
+        return pixel_outputs(maps, direction, visible, centres)
 
     def _ahead(self, heat: Tensor, pooled: Tensor, rays: Tensor) -> tuple[Tensor, Tensor]:
         """Add the mean ray under a heat map, right when the way is seen, and what the frame says when it is not."""
@@ -162,17 +104,17 @@ class EndoscopyNet(nn.Module):
 
 
 class _Convolution(nn.Module):
-    """A 3 x 3 convolution, batch norm and, if wanted, a rectifier."""
+    """A 3 x 3 convolution, batch norm and the activation, before which a shortcut may be added."""
 
-    def __init__(self, inputs: int, outputs: int, *, stride: int = 1, rectify: bool = True) -> None:
+    def __init__(self, inputs: int, outputs: int, *, activation: Activation, stride: int = 1) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-        self.norm: nn.Module = nn.BatchNorm2d(outputs)
-        self.rectify = rectify
+        channels = outputs * pieces(activation)
+        self.convolution = nn.Conv2d(inputs, channels, 3, stride, padding=1, bias=False)
+        self.norm: nn.Module = nn.BatchNorm2d(channels)
+        self._activation = activation
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.norm(self.convolution(x))
-        return functional.relu(x, inplace=True) if self.rectify else x
+    def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
+        return activate(self.norm(self.convolution(x)), self._activation, shortcut)
 
     def fold(self) -> None:
         """Fold the norm into the convolution."""
@@ -184,20 +126,21 @@ class _Convolution(nn.Module):
 class _Residual(nn.Module):
     """Two convolutions beside a shortcut (He et al., CVPR 2016, doi:10.1109/CVPR.2016.90)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, activation: Activation) -> None:
         super().__init__()
-        self.first = _Convolution(width, width)
-        self.second = _Convolution(width, width, rectify=False)
+        self.first = _Convolution(width, width, activation=activation)
+        self.second = _Convolution(width, width, activation=activation)
         # Starts as the identity, which trains faster (Goyal et al., 2017, arXiv:1706.02677, section 5.1).
         nn.init.zeros_(self.second.norm.get_parameter("weight"))
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(x + self.second(self.first(x)), inplace=True)
+        return cast(Tensor, self.second(self.first(x), x))
 
 
-def build(size: Size) -> EndoscopyNet:
+def build(size: Size, activation: Activation = "relu") -> EndoscopyNet:
     """Make a network with fresh weights from torch's generator, in the memory layout that is quickest."""
-    network = EndoscopyNet(size)
+    by_pixel = size == "mlp" or size == "linear"
+    network = PixelNet(size == "mlp", activation) if by_pixel else UNet(size, activation)
     nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)
     return network
 

@@ -1,7 +1,9 @@
 """From an image and the device's reading of its exposure to a Prediction: what a controller calls."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +17,8 @@ from assets.errors import InputError
 from perception.centres import decode_centres
 from perception.checkpoint import ModelConfig, load_model
 from perception.device import choose_device
-from perception.network import EndoscopyNet, Outputs, fold_norms
+from perception.network import fold_norms
+from perception.network_outputs import EndoscopyNet, Outputs
 from perception.prediction import CLASSES, Prediction
 from sim.camera import Camera
 
@@ -71,21 +74,51 @@ class Predictor:
         Raises:
             InputError: The image is no (h, w, 3) array of bytes, or the exposure is not positive.
         """
-        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or min(rgb.shape[:2]) < 1:
-            raise InputError(f"image: expected (h, w, 3) bytes, found {rgb.shape} of {rgb.dtype}")
-        if not (np.isfinite(exposure) and exposure > 0):
-            raise InputError(f"image: expected a positive exposure, found {exposure}")
-        camera = self.config.camera
-        fitted, inner = _fit(rgb, camera.width, camera.height)
-        image = torch.from_numpy(np.ascontiguousarray(fitted)).to(self.device).permute(2, 0, 1)[None].float() / 255
-        with torch.inference_mode():
-            outputs = self.network(image, torch.log(torch.tensor([exposure], device=self.device)).float(), self.rays)
-            maps = _maps(outputs, self.rays).cpu()
-            ahead = torch.cat([outputs.direction[0], outputs.visible_logit.sigmoid()]).double().cpu().numpy()
-            centres = decode_centres(outputs.centre_logits[0])
-        return _prediction(
-            _unfit(maps, inner, rgb.shape[0], rgb.shape[1]), ahead, _unfit_places(centres, inner, rgb.shape)
-        )
+        check_image(rgb, exposure)
+        return predict(rgb, exposure, self.config.camera, self.rays, self._run)
+
+    def _run(self, image: Tensor, log_exposure: Tensor) -> Outputs:
+        found: Outputs = self.network(image, log_exposure, self.rays)
+        return found
+
+
+def check_image(rgb: NDArray[Any], exposure: float) -> None:
+    """Refuse what is no image.
+
+    Raises:
+        InputError: The image is no (h, w, 3) array of bytes, or the exposure is not positive.
+    """
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or min(rgb.shape[:2]) < 1:
+        raise InputError(f"image: expected (h, w, 3) bytes, found {rgb.shape} of {rgb.dtype}")
+    if not (np.isfinite(exposure) and exposure > 0):
+        raise InputError(f"image: expected a positive exposure, found {exposure}")
+
+
+def predict(
+    rgb: UInt8[np.ndarray, "h w 3"],
+    exposure: float,
+    camera: Camera,
+    rays: Tensor,
+    run: Callable[[Tensor, Tensor], Outputs],
+) -> Prediction:
+    """Let a network look at one frame of any size.
+
+    Args:
+        rgb: sRGB.
+        exposure: Gain of the image, a reading of the device; 1 is nominal.
+        camera: The lens that the network looks through.
+        rays: Of the camera, shape (3, H, W), where the network runs.
+        run: The network: an image (1, 3, H, W) within 0 and 1 and the log of the exposure, shape (1,), to its outputs.
+    """
+    fitted, inner = _fit(rgb, camera.width, camera.height)
+    image = torch.from_numpy(np.ascontiguousarray(fitted)).to(rays.device).permute(2, 0, 1)[None].float() / 255
+    with torch.inference_mode():
+        outputs = run(image, torch.log(torch.tensor([exposure], device=rays.device)).float())
+        maps = _maps(outputs, rays).cpu()
+        ahead = torch.cat([outputs.direction[0], outputs.visible_logit.sigmoid()]).double().cpu().numpy()
+        centres = decode_centres(outputs.centre_logits[0])
+    places = _unfit_places(centres, inner, rgb.shape)
+    return _prediction(_unfit(maps, inner, rgb.shape[0], rgb.shape[1]), ahead, places)
 
 
 def ray_planes(camera: Camera, device: torch.device) -> Tensor:

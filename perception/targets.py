@@ -15,7 +15,7 @@ from perception.prediction import LUMEN, LUMEN_DISTANCE, POLYP, WALL
 from sim.camera import Camera
 from sim.shards import Sample
 
-_ON_WALL = ("colon_wall", "blood", "stool")
+_ON_WALL = ("colon_wall", "blood", "stool", "bowel_fluid")
 LEAST_POLYP = 4
 """[px] A polyp of which less is seen has no centre."""
 
@@ -107,8 +107,8 @@ def class_map(
 ) -> NDArray[np.uint8]:
     """Sort pixels into `perception.prediction.CLASSES`.
 
-    Whatever lies farther than LUMEN_DISTANCE from the camera, in a straight line, is lumen, a polyp too. Blood and
-    stool that hide the wall count as wall.
+    Whatever lies farther than LUMEN_DISTANCE from the camera, in a straight line, is lumen, a polyp too. Blood,
+    stool and fluid that hide the wall count as wall.
 
     Args:
         semantic: Label ids.

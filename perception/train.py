@@ -10,20 +10,23 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from torch.nn.utils import clip_grad_norm_
 
 from assets.errors import InputError
+from perception.activations import Activation
 from perception.augment import jitter
 from perception.baseline import fit_hue_threshold
 from perception.calibration import calibrate
 from perception.checkpoint import ModelConfig, save_model
-from perception.dataset import balanced_order, cut_batch, load_split, open_dataset
+from perception.dataset import Batch, balanced_order, cut_batch, load_split, open_dataset
 from perception.device import choose_device, trains_in_bfloat16
 from perception.evaluate import Figure, hue_figures, measure, model_figures, subset_name
-from perception.losses import Losses, losses
+from perception.losses import Losses
+from perception.model_card import write_model_card
 from perception.network import Size
+from perception.training_board import write_board
 from perception.training_state import (
     fresh_state,
     keep_log_until,
@@ -33,14 +36,15 @@ from perception.training_state import (
     save_state,
     update_average,
 )
+from perception.training_step import backward, made_ahead
 
-MODEL, STATE, LOG = "model.safetensors", "state.safetensors", "log.jsonl"
-"""Files of a training's folder: the model (config beside it), what resuming needs, and a line an epoch."""
+MODEL, STATE, LOG, BOARD = "model.safetensors", "state.safetensors", "log.jsonl", "board"
+"""Files of a training's folder: the model (config and card beside it), what resuming needs, a line an epoch, and
+the same for TensorBoard where it is installed."""
 
 _WARM_UP = 0.03  # share of the training in which the learning rate rises
 _FINAL_RATE = 0.02  # share of the peak learning rate that is left at the end
 _AVERAGE = 0.995  # share of the averaged weights that a step keeps: they span some 200 steps
-_CLIP = 5.0  # largest norm of a gradient
 _BAD_STEPS = 20  # steps in a row without a finite loss after which training gives up
 _SAVE_EVERY = 30.0  # s of work that Ctrl-C or a power cut may lose
 _VALIDATION_FRAMES = 400  # at most, after an epoch; all of them at the end
@@ -55,7 +59,9 @@ class TrainOptions:
     out: Path
     """Folder of the training; an unfinished training with the same options is resumed."""
     size: Size = "S"
-    """Size of the network."""
+    """Size of the network; or a baseline that sees each pixel by itself: mlp, linear."""
+    activation: Activation = "relu"
+    """Between its layers."""
     epochs: int = 16
     """Passes over the training frames."""
     minutes: float | None = None
@@ -137,10 +143,10 @@ def train(options: TrainOptions) -> list[Figure]:
         steps = options.epochs * steps_per_epoch
 
         # State: fresh, or that of an unfinished training.
-        state = fresh_state(options.size, options.seed, options.weight_decay, device)
+        state = fresh_state(options.size, options.seed, options.weight_decay, device, options.activation)
         identity = _identity(options) | {"index_sha256": index.index_sha256}
         if (options.out / STATE).exists():
-            load_state(options.out / STATE, state, identity)
+            load_state(options.out / STATE, state, identity, {"activation": "relu"})
         keep_log_until(options.out / LOG, state.step)
         seconds_before, start = state.seconds, time.monotonic()
         done = options.done(state.step, steps, state.seconds)
@@ -154,20 +160,18 @@ def train(options: TrainOptions) -> list[Figure]:
             # The order hangs on the epoch alone and a step's randomness on the step alone, so resuming repeats nothing.
             order = balanced_order(with_polyp, options.polyp_share, np.random.default_rng([options.seed, 1, epoch]))
             sums, count, epoch_start = np.zeros(len(fields(Losses)) + 1), 0, time.monotonic()
-            for place in range(state.step % steps_per_epoch, steps_per_epoch):
-                rng = np.random.default_rng([options.seed, 2, state.step])
-                batch = cut_batch(frames, order[place * options.batch : (place + 1) * options.batch], device, rng)
+
+            def cut(step: int, order: NDArray[np.int64] = order) -> tuple[Batch, np.random.Generator]:
+                rng = np.random.default_rng([options.seed, 2, step])
+                start = step % steps_per_epoch * options.batch
+                return cut_batch(frames, order[start : start + options.batch], device, rng), rng
+
+            for batch, rng in made_ahead(cut, range(state.step, (epoch + 1) * steps_per_epoch)):
                 image, log_exposure = jitter(batch.image, batch.log_exposure, batch.foreign, rng)
                 for group in state.optimiser.param_groups:
                     group["lr"] = options.learning_rate * rate_share(done)
-                state.network.train()
-                with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
-                    outputs = state.network(image, log_exposure, batch.rays)
-                parts = losses(outputs, batch)
+                parts, norm = backward(state, batch, image, log_exposure, mixed=mixed)
                 loss = parts.total
-                state.optimiser.zero_grad(set_to_none=True)
-                torch.autograd.backward(loss)
-                norm = clip_grad_norm_(state.network.parameters(), _CLIP)
 
                 # What is no number must not reach the weights: one bad batch is skipped, many in a row are a fault.
                 if torch.isfinite(loss + norm):
@@ -212,10 +216,11 @@ def train(options: TrainOptions) -> list[Figure]:
                 "loss": dict(
                     zip([*(field.name for field in fields(Losses)), "total"], sums / max(count, 1), strict=True)
                 ),
-                "validation": {one["name"]: one["value"] if math.isfinite(one["value"]) else None for one in found},
+                "validation": {one["name"]: _finite(one["value"]) for one in found},
             }
             with (options.out / LOG).open("a", encoding="utf-8") as log:
                 log.write(json.dumps(line, sort_keys=True) + "\n")
+            write_board(options.out / BOARD, read_log(options.out / LOG))
             state.seconds = seconds_before + time.monotonic() - start
             done = options.done(state.step, steps, state.seconds)
             save_model(options.out / MODEL, state.average, _config(options, identity, frames.camera, state.step))
@@ -241,12 +246,18 @@ def train(options: TrainOptions) -> list[Figure]:
             figures += model_figures(measure(state.average, split_frames, device), split_frames, subset)
             figures += hue_figures(threshold, split_frames, subset)
         bar.update(measuring, total=1, completed=1)
+        config.training["figures"] = [one | {"value": _finite(one["value"])} for one in figures]
+        save_model(options.out / MODEL, state.average, config)
+        write_model_card(options.out / MODEL)
 
     rates = [float(line["frames_per_second"]) for line in read_log(options.out / LOG)]
     where = f"{device.type}, {options.threads} threads, size {options.size}, batch {options.batch}"
     subset = subset_name(options.data, "train")
+    how = "expected calibration error on the validation patients before the temperature; see model.ece"
+    uncalibrated = config.training["calibration"]["ece_before"]
     return [
         *figures,
+        _plain("model.ece_before", subset_name(options.data, "validation"), uncalibrated, "1", len(held_out), how),
         _plain("train.frames_per_second", subset, float(np.median(rates)), "1/s", len(rates), f"median epoch; {where}"),
         _plain("train.minutes", subset, state.seconds / 60, "min", 1, f"{state.step} steps with validation; {where}"),
     ]
@@ -260,6 +271,10 @@ def rate_share(done: float) -> float:
     return _FINAL_RATE + (1 - _FINAL_RATE) * falling
 
 
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
 def _identity(options: TrainOptions) -> dict[str, Any]:
     """Return the options that a training cannot change on its way: neither places nor speed nor when it ends."""
     chosen = asdict(options)
@@ -269,7 +284,7 @@ def _identity(options: TrainOptions) -> dict[str, Any]:
 
 
 def _config(options: TrainOptions, identity: dict[str, Any], camera: Any, step: int) -> ModelConfig:
-    return ModelConfig(options.size, camera, {"options": identity, "step": step})
+    return ModelConfig(options.size, camera, {"options": identity, "step": step}, options.activation)
 
 
 def _plain(name: str, subset: str, value: float, unit: str, n: int, how: str) -> Figure:

@@ -12,8 +12,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from assets.errors import InputError
+from perception.activations import Activation
 from perception.checkpoint import read_tensors, tensor_bytes
-from perception.network import EndoscopyNet, Size, build
+from perception.network import Size, build
+from perception.network_outputs import EndoscopyNet
 from sim.atomic import atomic_file
 
 
@@ -33,11 +35,13 @@ class TrainingState:
     """Time spent on them [s], with that of runs before this one."""
 
 
-def fresh_state(size: Size, seed: int, weight_decay: float, device: torch.device) -> TrainingState:
+def fresh_state(
+    size: Size, seed: int, weight_decay: float, device: torch.device, activation: Activation = "relu"
+) -> TrainingState:
     """Start a training; the first weights hang on the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = build(size).to(device)
+        network = build(size, activation).to(device)
     average = copy.deepcopy(network).requires_grad_(False).eval()
     parameters = list(network.parameters())
     # Norms and biases are few and set a scale: pulling them to zero only harms.
@@ -83,14 +87,23 @@ def save_state(path: Path, state: TrainingState, identity: Mapping[str, Any]) ->
         stream.write(tensor_bytes(tensors, {"progress": json.dumps(progress, sort_keys=True)}))
 
 
-def load_state(path: Path, state: TrainingState, identity: Mapping[str, Any]) -> None:
+def load_state(
+    path: Path, state: TrainingState, identity: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+) -> None:
     """Put what was saved into a fresh state.
+
+    Args:
+        path: What `save_state` wrote.
+        state: Is filled.
+        identity: The options that decide the course of the training.
+        defaults: Values of options that an older training may not name.
 
     Raises:
         InputError: The file is damaged, or comes from a training with other options.
     """
     progress = _progress(path)
     found = progress.get("identity")
+    found = {**(defaults or {}), **found} if isinstance(found, dict) else found
     if found != dict(identity):
         odd = [key for key in identity if not isinstance(found, dict) or found.get(key) != identity[key]]
         raise InputError(

@@ -1,12 +1,11 @@
 """Scenarios and drivers by name: the one place where a new one is entered."""
 
-from pathlib import Path
-
 from assets.errors import InputError
 from scenarios.colonoscopy import COLONOSCOPY
 from scenarios.drivers.model import Model
 from scenarios.interface import Driver, Scenario, Task
 from scenarios.liver_survey import LIVER_SURVEY
+from scenarios.models import model_named
 from scenarios.user_code import load_object
 
 SCENARIOS = {one.name: one for one in (COLONOSCOPY, LIVER_SURVEY)}
@@ -34,7 +33,7 @@ def driver_named(name: str, task: Task, model: str | None = None) -> Driver:
     Args:
         name: The driver.
         task: What it drives.
-        model: The network of the driver `model`: a .safetensors of ours or `file.py:name`, a callable
+        model: The network of the driver `model`: a .safetensors of ours, an .onnx or `file.py:name`, a callable
             (rgb, exposure) -> Prediction.
 
     Raises:
@@ -54,9 +53,6 @@ def driver_named(name: str, task: Task, model: str | None = None) -> Driver:
 
 
 def _model_driver(model: str | None, task: Task) -> Driver:
-    from perception.predictor import Predictor
-
     if model is None:
         raise InputError("driver model: expected a model (--model FILE), found none")
-    predict = load_object(model, "model") if ".py:" in model else Predictor.load(Path(model))
-    return Model(predict, task.controller())
+    return Model(model_named(model), task.controller())

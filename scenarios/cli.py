@@ -82,6 +82,14 @@ COMMANDS = (
         "synth",
     ),
     Command("render", "render frames with all ground truth", "scenarios.render_command", "RenderOptions", "render"),
+    Command(
+        "export-scene",
+        "write a view as a Mitsuba 3 scene, and compare its path-traced picture",
+        "scenarios.mitsuba_command",
+        "ExportSceneOptions",
+        "export_scene",
+        measures=True,
+    ),
     Command("gallery", "draw frames and degradations in one picture", "scenarios.gallery", "GalleryOptions", "gallery"),
     Command("dataset generate", "record a data set of frames", "scenarios.generate", "GenerateOptions", "generate"),
     Command(
@@ -113,6 +121,21 @@ COMMANDS = (
         "TrainOptions",
         "run_training",
         measures=True,
+    ),
+    Command(
+        "model export",
+        "write a trained network as an ONNX file, and compare both",
+        "scenarios.model_command",
+        "ExportOptions",
+        "export",
+        measures=True,
+    ),
+    Command(
+        "model card",
+        "write what there is to know about a trained network",
+        "scenarios.model_command",
+        "CardOptions",
+        "card",
     ),
     Command(
         "evaluate",

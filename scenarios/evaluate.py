@@ -35,7 +35,7 @@ class EvaluateOptions:
     out: Path
     """Run folder."""
     model: str | None = None
-    """The network of the driver `model`: a .safetensors of ours, or file.py:name."""
+    """The network of the driver `model`: a .safetensors of ours, an .onnx, or file.py:name."""
     scenario: str = "colonoscopy"
     """A scenario's name, or file.py:Name."""
     drivers: tuple[str, ...] = ("oracle", "model", "classical", "blind")

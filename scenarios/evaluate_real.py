@@ -1,6 +1,6 @@
 """`trocar evaluate-real`: a network that has seen simulated frames alone, on real frames with masks of one class."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from assets.errors import InputError
 from perception.metrics import bootstrap_by_group, confusion, segmentation_scores
-from perception.prediction import CLASSES, Prediction
+from perception.prediction import CLASSES
 from scenarios.figures import Figure
+from scenarios.models import model_named
 from scenarios.pictures import film_strip, image_bytes
 from scenarios.progress import progress
 from scenarios.real_frames import RealFrame, centred_disc, mean_mask, read_real_frame, real_frame_paths
@@ -31,7 +32,7 @@ class EvaluateRealOptions:
     folder: tyro.conf.Positional[Path]
     """DIR, with images/NAME.jpg and masks/NAME.jpg (or .png ...); a mask is set where it is brighter than 127."""
     model: str
-    """A .safetensors of ours, or file.py:name, a callable (rgb, exposure) -> Prediction."""
+    """A .safetensors of ours, an .onnx, or file.py:name, a callable (rgb, exposure) -> Prediction."""
     label: str = "polyp"
     """The class that the masks mark."""
     exposure: float = 1.0
@@ -69,7 +70,7 @@ def evaluate_real(options: EvaluateRealOptions) -> list[Figure]:
     pairs = pairs[: options.first] if options.first is not None else pairs[-(options.last or len(pairs)) :]
     if len(pairs) < 2:
         raise InputError(f"{options.folder}: expected at least 2 frames, found {len(pairs)}")
-    predict = _predictor(options.model)
+    predict = model_named(options.model)
     if options.out is not None:
         start_run(options.out, "trocar evaluate-real", options)
     index = CLASSES.index(options.label)
@@ -98,16 +99,6 @@ def evaluate_real(options: EvaluateRealOptions) -> list[Figure]:
     if options.out is not None:
         _write_sheet(options.out / "compared.png", frames, said, scores["model"][:, 0])
     return figures
-
-
-def _predictor(model: str) -> Callable[..., Prediction]:
-    from perception.predictor import Predictor
-    from scenarios.user_code import load_object
-
-    if ".py:" in model:
-        loaded: Callable[..., Prediction] = load_object(model, "model")
-        return loaded
-    return Predictor.load(Path(model))
 
 
 def _which(options: EvaluateRealOptions) -> str:

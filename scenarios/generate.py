@@ -21,10 +21,14 @@ from sim.atomic import remove_leftovers
 from sim.codec import DEPTH_STEP
 from sim.dataset_index import DatasetIndex, write_dataset
 from sim.degradations.settings import Degradations, draw_degradations
+from sim.flow import FlowRecorder
 from sim.folder_lock import exclusive
+from sim.frame import Frame
 from sim.render.appearance import Appearance, draw_appearance
+from sim.render.channels import EXTRAS, chosen
 from sim.shards import Sample, ShardInfo, encode, index_record, read_shard, shard_info, write_shard
 
+Wanted = Literal["part", "distance", "object_point", "light_distance", "flow", "flow_back"]
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 SOUGHT_SHARE = 0.002  # of the picture: 33 px at 128 x 128
@@ -53,6 +57,8 @@ class GenerateOptions:
     """Width and height [px]."""
     appearance: bool = True
     """Draw a new appearance (light, tissue, sensor) for each episode; else the standard one."""
+    channels: tuple[Wanted, ...] = ()
+    """What to record besides the usual channels; flow goes to the next recorded frame, flow_back to the one before."""
     degradations: float = 0.0
     """Chance of each degradation (smoke, blood, fog, noise, ...; see sim/degradations) in an episode."""
     splits: tuple[float, float, float] = (0.85, 0.15, 0.0)
@@ -139,12 +145,15 @@ def record_patient(piece: _Piece) -> ShardInfo:
     scenario = scenario_named(options.scenario)
     task = scenario.task
     with task.open_scene(patient, task.camera(*options.size), cache_folder()) as scene:
+        if options.channels:
+            scene.channels = chosen(set(options.channels) & set(EXTRAS))
         for episode in range(MAX_EPISODES):
             rng = np.random.default_rng([base, episode])
             appearance = draw_appearance(rng) if options.appearance else Appearance()
             seed = int(rng.integers(1 << 31))
             degradations = draw_degradations(rng, share=options.degradations)
-            record = _Recorder(samples, options, piece, task, appearance, degradations, episode, seed)
+            flow = _flow_recorder(scene, options.channels)
+            record = _Recorder(samples, options, piece, task, appearance, degradations, episode, seed, flow)
             run_episode(
                 scene,
                 scenario,
@@ -154,6 +163,7 @@ def record_patient(piece: _Piece) -> ShardInfo:
                 degradations=degradations,
                 recorder=record,
             )
+            record.finish()
             if len(samples) >= options.frames:
                 break
     return write_shard(piece.path, samples)
@@ -172,6 +182,7 @@ class _Recorder:
         degradations: Degradations,
         episode: int,
         seed: int,
+        flow: FlowRecorder | None,
     ) -> None:
         self._samples = samples
         self._options = options
@@ -182,6 +193,9 @@ class _Recorder:
         self._episode = episode
         self._labels = _label_ids()
         self._seed = seed
+        self._flow = flow
+        self._waiting: tuple[dict[str, Any], str] | None = None
+        """What is known of the frame that waits for the next to have its flow."""
 
     def __call__(self, moment: Moment) -> bool:
         """Record the moment if its turn has come; say whether more are wanted."""
@@ -203,12 +217,35 @@ class _Recorder:
             **moment.situation.meta(),
         }
         key = f"{source_name(self._piece.patient)}-{self._episode:02d}-{moment.situation.step:05d}"
-        self._samples.append(encode(moment.frame, meta, key=key))
-        return len(self._samples) < self._options.frames
+        if self._flow is None:
+            self._samples.append(encode(moment.frame, meta, key=key))
+            return len(self._samples) < self._options.frames
+        self._keep(self._flow.add(moment.frame))
+        self._waiting = (meta, key)
+        return len(self._samples) + 1 < self._options.frames
+
+    def finish(self) -> None:
+        """Record the episode's last frame, if it waits."""
+        if self._flow is not None:
+            self._keep(self._flow.finish())
+            self._waiting = None
+
+    def _keep(self, frame: Frame | None) -> None:
+        if frame is not None:
+            assert self._waiting is not None
+            meta, key = self._waiting
+            self._samples.append(encode(frame, meta, key=key, with_flow="flow" in self._options.channels))
 
     def _shows_sought(self, moment: Moment) -> bool:
         classes = moment.truth.classes
         return int(np.count_nonzero(classes == self._sought)) >= SOUGHT_SHARE * classes.size
+
+
+def _flow_recorder(scene: Any, channels: Sequence[Wanted]) -> FlowRecorder | None:
+    """Make what completes an episode's frames with flow, if it is asked for."""
+    if not {"flow", "flow_back"} & set(channels):
+        return None
+    return FlowRecorder(scene.renderer, back="flow_back" in channels)
 
 
 def split_of(index: int, count: int, splits: Sequence[float]) -> Split:

@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import tyro
 from rich.table import Table
 
 from assets.abdomen.synthesis import synthetic_abdomen
+from assets.colon.person import Sex
+from assets.colon.synthesis import ColonPlan, synthetic_colon
 from assets.errors import InputError
 from assets.importers.detect import Request
 from assets.importers.detect import import_source as import_any
@@ -22,7 +25,7 @@ from assets.patient_check import OrganReport, check_patient
 from assets.patient_io import load_patient, save_patient
 from assets.sources import ANATOMIES
 from scenarios.figures import CheckFailedError, Figure, show
-from scenarios.pictures import path_map
+from scenarios.overview import overview
 from scenarios.progress import progress
 from sim.atomic import atomic_file
 
@@ -33,15 +36,34 @@ class SynthOptions:
 
     out: Path
     """Folder of the patient; a patient that is there is replaced."""
-    anatomy: Literal["colon", "polyposis", "bronchi", "abdomen"] = "colon"
-    """What to make up: a colon with 3 to 8 polyps, one with 20 to 40 as in attenuated polyposis, an airway tree, or an
-    abdomen inflated for laparoscopy."""
+    anatomy: Literal["colon", "polyposis", "residue", "bronchi", "abdomen"] = "colon"
+    """What to make up: a colon with 3 to 8 polyps, one with 20 to 40 as in attenuated polyposis, one badly prepared
+    (fluid, stool, a collapsed stretch), an airway tree, or an abdomen inflated for laparoscopy."""
     seed: int = 0
     """Decides the patient."""
     tumour: bool = False
     """Grow a tumour in the liver of an abdomen."""
+    sex: Sex | None = None
+    """Of a colon's owner; the seed's choice if not given."""
+    age: float | None = None
+    """Of a colon's owner [years]; the seed's choice if not given."""
+    diverticula: int | None = None
+    """How many a colon has; as many as people of this age have if not given."""
+    residue: bool = False
+    """Leave fluid and stool in a colon."""
+    collapsed: bool = False
+    """Let a stretch of a colon fall together to a slit."""
+
+    @property
+    def plan(self) -> ColonPlan:
+        """What is asked of a colon."""
+        return ColonPlan(self.sex, self.age, self.diverticula, self.residue, self.collapsed)
 
     def __post_init__(self) -> None:
+        if self.plan != ColonPlan() and self.anatomy != "colon":
+            raise InputError(
+                f"expected the anatomy colon for sex, age, diverticula, residue or collapsed, found {self.anatomy}"
+            )
         if self.tumour and self.anatomy != "abdomen":
             raise InputError(f"expected the anatomy abdomen for a tumour of the liver, found {self.anatomy}")
 
@@ -103,6 +125,8 @@ def synth(options: SynthOptions) -> None:
     with progress(f"making {options.anatomy} {options.seed}", 1) as advance:
         if options.tumour:
             patient = synthetic_abdomen(options.seed, tumour=True)
+        elif options.plan != ColonPlan():
+            patient = synthetic_colon(options.seed, options.plan)
         else:
             patient = ANATOMIES[options.anatomy](options.seed)
         advance()
@@ -175,27 +199,33 @@ def check(options: CheckOptions) -> list[Figure]:
 
 def _table(patient: Patient, reports: list[OrganReport]) -> Table:
     organs = {organ.name: organ for organ in patient.organs}
+    lengths = {
+        f"centreline {line.name}": f"{100 * np.linalg.norm(np.diff(line.points, axis=0), axis=1).sum():.1f} cm"
+        for line in patient.centrelines
+    }
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("part", "label", "kind", "material"):
         table.add_column(column)
-    for column in ("triangles", "bodies", "genus", "area", "volume", "tetrahedra"):
+    for column in ("triangles", "bodies", "genus", "crossings", "area", "volume", "tetrahedra", "length"):
         table.add_column(column, justify="right")
     table.add_column("found")
     for report in reports:
         organ, mesh = organs.get(report.name), report.mesh
         cells = [organ.label, organ.kind, organ.material] if organ else [""] * 3
-        cells += _sizes(mesh) if mesh else [""] * 5
+        cells += _sizes(mesh, report.crossings) if mesh else [""] * 6
         solid = report.tetrahedra
         cells.append(f"{solid.count} >= {solid.least_quality:.2f}" if solid else "")
+        cells.append(lengths.get(report.name, ""))
         verdict = f"[red]{len(report.problems)} wrong[/red]" if report.problems else "[green]well[/green]"
         table.add_row(report.name, *cells, verdict)
     return table
 
 
-def _sizes(mesh: MeshReport) -> list[str]:
+def _sizes(mesh: MeshReport, crossings: int | None) -> list[str]:
     genus = "?" if mesh.genus is None else str(mesh.genus)
     area, volume = f"{mesh.area * 1e4:.1f} cm2", f"{mesh.volume * 1e6:.1f} ml"
-    return [str(mesh.triangle_count), str(mesh.body_count), genus, area, volume]
+    crossed = "?" if crossings is None else str(crossings)
+    return [str(mesh.triangle_count), str(mesh.body_count), genus, crossed, area, volume]
 
 
 def _refuse_occupied(folder: Path) -> None:
@@ -207,5 +237,5 @@ def _refuse_occupied(folder: Path) -> None:
 def _write(patient: Patient, folder: Path) -> None:
     save_patient(patient, folder)
     with atomic_file(folder / "overview.png") as stream:
-        stream.write(path_map(patient))
+        stream.write(overview(patient))
     print(f"{patient.name} is in {folder}; overview.png shows it")

@@ -1,6 +1,7 @@
 """`trocar render`: frames with all ground truth along a patient's centreline, as PNG and NPZ."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,15 @@ from assets.patient import Centreline, Patient
 from assets.sources import load_source
 from assets.transforms import compose, parallel_frames, unit
 from scenarios.colonoscopy import endoscope_camera
+from scenarios.generate import Wanted
 from scenarios.pictures import depth_colours, film_strip, id_colours, image_bytes, normal_colours
 from scenarios.progress import progress
 from scenarios.runs import start_run
 from sim.atomic import atomic_file
-from sim.codec import decode_frame, encode_frame
+from sim.codec import OPTIONAL, decode_frame, encode_frame
 from sim.exposure import AutoExposure
 from sim.frame import Frame
+from sim.render.channels import EXTRAS, chosen
 from sim.render.renderer import Renderer
 from sim.scene_objects import objects_of
 
@@ -42,6 +45,9 @@ class RenderOptions:
     """Width and height [px]."""
     along: str | None = None
     """The centreline to follow; the patient's first if not given."""
+    channels: tuple[Wanted, ...] = ()
+    """What to write besides the usual channels; flow goes to the next frame along the centreline, flow_back to the one
+    before."""
     frames: int = 8
     """How many frames, evenly spaced."""
     threads: int = 2
@@ -79,8 +85,9 @@ def render(options: RenderOptions) -> None:
             if stem.with_suffix(".npz").exists():
                 frame = read_frame(stem)
             else:
-                frame = settled(renderer, T_world_camera)
-                write_frame(stem, frame, patient)
+                frame = settled(renderer, T_world_camera, channels=options.channels)
+                frame = _with_flow(renderer, frame, poses, index, options.channels)
+                write_frame(stem, frame, patient, with_flow="flow" in options.channels)
             depth, normal = depth_colours(frame.depth), normal_colours(frame.normal)
             ids = (id_colours(frame.semantic), id_colours(frame.instance))
             rows += [frame.rgb, *ids, depth, normal]
@@ -126,10 +133,35 @@ def poses_along(line: Centreline, count: int) -> Float64[np.ndarray, "n 4 4"]:
     return np.stack([compose(rotations[index], curve(fine[index])) for index in chosen])
 
 
-def write_frame(stem: Path, frame: Frame, patient: Patient) -> None:
+def _with_flow(
+    renderer: Renderer, frame: Frame, poses: NDArray[np.float64], index: int, channels: Sequence[Wanted]
+) -> Frame:
+    """Fill in the flow to the poses beside this one, as asked for."""
+    if not {"flow", "flow_back"} & set(channels):
+        return frame
+    here = renderer.snapshot()
+
+    def to(other: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        if not 0 <= other < len(poses):
+            return np.zeros_like(frame.flow), np.zeros_like(frame.flow_valid)
+        renderer.render(poses[other])
+        return renderer.flow(here, renderer.snapshot())
+
+    if "flow" in channels:
+        flow, valid = to(index + 1)
+        frame = replace(frame, flow=flow, flow_valid=valid)
+    if "flow_back" in channels:
+        flow, valid = to(index - 1)
+        frame = replace(frame, flow_back=flow, flow_back_valid=valid)
+    return frame
+
+
+def write_frame(stem: Path, frame: Frame, patient: Patient, *, with_flow: bool = False) -> None:
     """Write a frame as PNG files and meta.json; the NPZ comes last, so a frame that has one is whole."""
     members = encode_frame(
-        frame, {"patient": patient.name, "labels": {name: label.id for name, label in load_labels().items()}}
+        frame,
+        {"patient": patient.name, "labels": {name: label.id for name, label in load_labels().items()}},
+        with_flow=with_flow,
     )
     for name, data in members.items():
         with atomic_file(stem.with_name(f"{stem.name}.{name}")) as stream:
@@ -149,16 +181,18 @@ def read_frame(stem: Path) -> Frame:
     Raises:
         InputError: A file is missing or damaged.
     """
-    names = ("rgb.png", "semantic.png", "instance.png", "depth.png", "normal.png", "meta.json")
+    images = ("rgb", "semantic", "instance", "depth", "normal", *OPTIONAL)
+    names = ["meta.json", *(f"{name}.png" for name in images)]
     paths = {name: stem.with_name(f"{stem.name}.{name}") for name in names}
     return decode_frame({name: path.read_bytes() for name, path in paths.items() if path.exists()}, str(stem))
 
 
-def settled(renderer: Renderer, T_world_camera: NDArray[np.float64]) -> Frame:
+def settled(renderer: Renderer, T_world_camera: NDArray[np.float64], *, channels: Sequence[Wanted] = ()) -> Frame:
     """Render a frame with an exposure that has settled at this place."""
+    extras = chosen(set(channels) & set(EXTRAS))
     exposure = AutoExposure()
     frame = renderer.render(T_world_camera, exposure=exposure.gain)
     for _ in range(_SETTLING_ROUNDS):
         exposure.update(renderer.metered, 10.0)
-        frame = renderer.render(T_world_camera, exposure=exposure.gain)
+        frame = renderer.render(T_world_camera, exposure=exposure.gain, channels=extras)
     return frame

@@ -2,6 +2,7 @@
 
 Masks are exact. Depth is 16 bit with a stated step, so at most half a step off; normals are three signed bytes, at most
 0.4 degrees off; flow is 16 bit in steps of 1/64 px. What does not fit is an error that names the pixel, never a clip.
+Channels on request (`OPTIONAL`) are stored where a frame has them.
 """
 
 import json
@@ -26,7 +27,24 @@ FLOW_STEP = 1 / 64
 NORMAL_SCALE = 127
 """A component of a normal is stored as 128 + round(127 n); 0, 0, 0 is nothing."""
 
-Channel = Literal["rgb", "semantic", "instance", "depth", "normal", "flow"]
+OBJECT_STEP = 5e-5
+"""Step of stored object coordinates [m]: reaches +-1.638 m."""
+
+Channel = Literal[
+    "rgb",
+    "semantic",
+    "instance",
+    "depth",
+    "normal",
+    "flow",
+    "part",
+    "distance",
+    "object_point",
+    "light_distance",
+    "flow_back",
+]
+OPTIONAL: tuple[Channel, ...] = ("part", "distance", "object_point", "light_distance", "flow", "flow_back")
+"""Channels that not every frame has."""
 RESERVED = ("T_world_camera", "camera", "time", "exposure", "depth_step")
 """Keys of meta.json that come from the frame itself; a caller's own keys must be others."""
 
@@ -37,12 +55,22 @@ CONVENTIONS: dict[str, str] = {
     "T_world_camera": "4 x 4 row by row; maps points from the camera's axes to the world's",
     "rgb.png": "8 bit sRGB; 0 where nothing",
     "semantic.png": "8 bit label ids (see labels), exact; 0 where nothing",
-    "instance.png": "16 bit, 1 + the index of the object in the scene, exact; 0 where nothing",
+    "instance.png": "16 bit id of the thing seen, exact: 1 + its place in the scene; all parts of an instrument "
+    "are one thing; 0 where nothing",
     "depth.png": "16 bit z-depth along the optical axis in steps of depth_step metres; 0 where nothing",
     "normal.png": "8 bit a component in the order red x, green y, blue z: 128 + round(127 n); camera axes, facing the "
     "camera, at most 0.4 degrees off; 0, 0, 0 where nothing",
     "flow.png": "optional; 16 bit, red 32768 + round(64 du), green 32768 + round(64 dv) [px] to the next frame, "
     "blue 1 where valid; 0, 0, 0 where not",
+    "flow_back.png": "optional; as flow.png, to the frame before: where the point was, less where it is",
+    "part.png": "optional; 16 bit, 1 + the index of the object in the scene, so of one part of an instrument, exact; 0 "
+    "where nothing",
+    "distance.png": "optional; 16 bit way from the lens along the pixel's ray in steps of depth_step metres; "
+    "0 where nothing",
+    "object_point.png": "optional; 16 bit a component in the order red x, green y, blue z: 32768 + round(p / 50 um); "
+    "the point on its object at rest, in the object's own frame (the world's if it never moved); 0, 0, 0 where nothing",
+    "light_distance.png": "optional; 16 bit way from the middle of the light guides to the seen point in steps of "
+    "depth_step metres; 0 where nothing",
     "meta.json": "pose, camera, time, exposure (gain of the image, 1 is nominal), depth_step and the sample's own data",
 }
 
@@ -56,6 +84,11 @@ _LAYOUT: dict[str, tuple[type[np.generic], int]] = {
     "depth": (np.uint16, 1),
     "normal": (np.uint8, 3),
     "flow": (np.uint16, 3),
+    "flow_back": (np.uint16, 3),
+    "part": (np.uint16, 1),
+    "distance": (np.uint16, 1),
+    "object_point": (np.uint16, 3),
+    "light_distance": (np.uint16, 1),
 }
 
 
@@ -71,7 +104,8 @@ def encode_frame(
         with_flow: Store flow.png too.
 
     Returns:
-        Bytes by member name: rgb.png, semantic.png, instance.png, depth.png, normal.png, meta.json, maybe flow.png.
+        Bytes by member name: rgb.png, semantic.png, instance.png, depth.png, normal.png, meta.json, maybe flow.png, and
+        of the channels on request those that the frame has.
 
     Raises:
         ValueError: A value does not fit its stated quantisation (named with its pixel), or a key of `meta` is reserved.
@@ -98,6 +132,21 @@ def encode_frame(
     }
     if with_flow:
         members["flow.png"] = _png(quantise_flow(frame.flow, frame.flow_valid))
+    return members | _optional_members(frame, depth_step)
+
+
+def _optional_members(frame: Frame, depth_step: float) -> dict[str, bytes]:
+    members = {}
+    if frame.part is not None:
+        members["part.png"] = _png(frame.part)
+    if frame.distance is not None:
+        members["distance.png"] = _png(quantise_depth(frame.distance, depth_step, channel="distance"))
+    if frame.object_point is not None:
+        members["object_point.png"] = _png(quantise_points(frame.object_point, frame.instance > 0))
+    if frame.light_distance is not None:
+        members["light_distance.png"] = _png(quantise_depth(frame.light_distance, depth_step, channel="light_distance"))
+    if frame.flow_back is not None and frame.flow_back_valid is not None:
+        members["flow_back.png"] = _png(quantise_flow(frame.flow_back, frame.flow_back_valid))
     return members
 
 
@@ -114,7 +163,12 @@ def decode_frame(members: Mapping[str, bytes], where: str) -> Frame:
     flow, valid = np.zeros((*shape, 2), np.float32), np.zeros(shape, np.bool_)
     if "flow.png" in members:
         flow, valid = decode_flow(members, where)
-    for name, array in (*arrays.items(), ("flow", flow)):
+    optional: dict[str, NDArray[Any]] = {
+        name: decode_channel(members, name, where) for name in OPTIONAL[:4] if f"{name}.png" in members
+    }
+    if "flow_back.png" in members:
+        optional["flow_back"], optional["flow_back_valid"] = decode_flow(members, where, channel="flow_back")
+    for name, array in (*arrays.items(), ("flow", flow), *optional.items()):
         if array.shape[:2] != shape:
             raise InputError(
                 f"{where}.{name}.png: expected {shape[1]} x {shape[0]} px as its camera, "
@@ -122,6 +176,7 @@ def decode_frame(members: Mapping[str, bytes], where: str) -> Frame:
             )
     return Frame(
         **arrays,
+        **optional,
         flow=flow,
         flow_valid=valid,
         T_world_camera=_pose(meta, where),
@@ -132,28 +187,33 @@ def decode_frame(members: Mapping[str, bytes], where: str) -> Frame:
 
 
 def decode_channel(members: Mapping[str, bytes], channel: Channel | str, where: str) -> NDArray[Any]:
-    """Read one channel back: rgb, semantic, instance, depth [m], normal or flow, as in `Frame`.
+    """Read one channel back, as it is in `Frame`.
 
     Raises:
         InputError: The member is missing or damaged; the line starts with `where`.
     """
-    if channel == "flow":
-        return decode_flow(members, where)[0]
+    if channel in ("flow", "flow_back"):
+        return decode_flow(members, where, channel=channel)[0]
     stored = _stored(members, channel, where)
-    if channel == "depth":
+    if channel in ("depth", "distance", "light_distance"):
         return stored.astype(np.float32) * np.float32(_depth_step(members, where))
     if channel == "normal":
         return restore_normal(stored)
+    if channel == "object_point":
+        points = (stored.astype(np.float32) - 32768) * np.float32(OBJECT_STEP)
+        return np.where(stored.any(axis=-1, keepdims=True), points, np.float32(0))
     return stored
 
 
-def decode_flow(members: Mapping[str, bytes], where: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Read the flow [px], shape (h, w, 2), and its validity mask back.
+def decode_flow(
+    members: Mapping[str, bytes], where: str, *, channel: str = "flow"
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Read the flow [px], shape (h, w, 2), and its validity mask back; of `flow` or `flow_back`.
 
     Raises:
-        InputError: flow.png is missing or damaged; the line starts with `where`.
+        InputError: The member is missing or damaged; the line starts with `where`.
     """
-    stored = _stored(members, "flow", where)
+    stored = _stored(members, channel, where)
     valid = stored[..., 2] > 0
     flow = (stored[..., :2].astype(np.float32) - 32768) * np.float32(FLOW_STEP)
     return np.where(valid[..., None], flow, np.float32(0)), valid
@@ -187,16 +247,18 @@ def json_bytes(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
 
 
-def quantise_depth(depth: Float32[np.ndarray, "h w"], step: float) -> UInt16[np.ndarray, "h w"]:
-    """Turn z-depth [m] into steps; 0 stays 0 and nothing else becomes 0.
+def quantise_depth(
+    depth: Float32[np.ndarray, "h w"], step: float, *, channel: str = "depth"
+) -> UInt16[np.ndarray, "h w"]:
+    """Turn z-depth or another way [m] into steps; 0 stays 0 and nothing else becomes 0.
 
     Raises:
         ValueError: A depth is not finite, negative, too far for 16 bit, or so near that it would vanish.
     """
     steps = np.rint(depth.astype(np.float64) / step)
-    _require(np.isfinite(steps) & (steps >= 0), "depth", "a finite depth of 0 m or more", depth)
-    _require(steps <= 65535, "depth", f"at most {65535 * step:.5f} m with a step of {step:g} m", depth)
-    _require((steps > 0) | (depth == 0), "depth", f"0 or at least half a step of {step:g} m", depth)
+    _require(np.isfinite(steps) & (steps >= 0), channel, "a finite depth of 0 m or more", depth)
+    _require(steps <= 65535, channel, f"at most {65535 * step:.5f} m with a step of {step:g} m", depth)
+    _require((steps > 0) | (depth == 0), channel, f"0 or at least half a step of {step:g} m", depth)
     return steps.astype(np.uint16)
 
 
@@ -233,6 +295,18 @@ def quantise_flow(flow: Float32[np.ndarray, "h w 2"], valid: Bool[np.ndarray, "h
     stored[valid, :2] = (steps[valid] + 32768).astype(np.uint16)
     stored[..., 2] = valid
     return stored
+
+
+def quantise_points(points: Float32[np.ndarray, "h w 3"], seen: Bool[np.ndarray, "h w"]) -> UInt16[np.ndarray, "h w 3"]:
+    """Store object coordinates [m] as 16 bit each; 0, 0, 0 where nothing is seen.
+
+    Raises:
+        ValueError: A coordinate is not finite or beyond +-1.638 m.
+    """
+    steps = np.rint(points.astype(np.float64) / OBJECT_STEP)
+    fits = np.all(np.abs(steps) <= 32767, axis=-1)  # False for what is not a number
+    _require(fits | ~seen, "object_point", f"at most {32767 * OBJECT_STEP:.3f} m", np.abs(points).max(axis=-1))
+    return np.where(seen[..., None], np.where(fits[..., None], steps, 0) + 32768, 0).astype(np.uint16)
 
 
 def _require(fits: NDArray[np.bool_], channel: str, expected: str, found: NDArray[Any]) -> None:

@@ -105,7 +105,7 @@ class Brown:
 
     def radius(self, angle: Array) -> Array:
         """See `Lens`."""
-        r = np.minimum(np.tan(np.minimum(angle, 1.55)), self._last)
+        r = np.minimum(np.tan(np.minimum(angle, 1.55)), self.last_radius)
         return r * self._stretch(r * r)
 
     def project(self, points: Array) -> tuple[Array, Array]:
@@ -113,7 +113,7 @@ class Brown:
         x, y = Pinhole().project(points)
         r = np.hypot(x, y)
         # Beyond the radius where the polynomial turns back nothing is imaged: such points stay at its edge.
-        inward = np.minimum(1.0, self._last / np.maximum(r, 1e-12))
+        inward = np.minimum(1.0, self.last_radius / np.maximum(r, 1e-12))
         return self._distort(x * inward, y * inward)
 
     def unproject(self, x: Array, y: Array) -> tuple[Array, Array]:
@@ -121,7 +121,7 @@ class Brown:
         u, v = x.copy(), y.copy()
         for _ in range(_NEWTON_STEPS):
             r = np.hypot(u, v)
-            inward = np.minimum(1.0, self._last / np.maximum(r, 1e-12))
+            inward = np.minimum(1.0, self.last_radius / np.maximum(r, 1e-12))
             u, v = u * inward, v * inward
             at_x, at_y = self._distort(u, v)
             xx, xy, yy = self._slopes(u, v)
@@ -129,11 +129,11 @@ class Brown:
             miss_x, miss_y = at_x - x, at_y - y
             u, v = u - (yy * miss_x - xy * miss_y) / over, v - (xx * miss_y - xy * miss_x) / over
         at_x, at_y = self._distort(u, v)
-        found = (np.hypot(at_x - x, at_y - y) < _CLOSE) & (np.hypot(u, v) < self._last)
+        found = (np.hypot(at_x - x, at_y - y) < _CLOSE) & (np.hypot(u, v) < self.last_radius)
         return _directions(u, v, np.where(found, np.arctan(np.hypot(u, v)), np.nan))
 
     @property
-    def _last(self) -> float:
+    def last_radius(self) -> float:
         """Radius up to which the radial polynomial rises: beyond it two directions would share a place."""
         slope = np.polynomial.Polynomial([1, 0, 3 * self.k1, 0, 5 * self.k2, 0, 7 * self.k3])
         roots = slope.roots()
@@ -183,13 +183,13 @@ class Omnidirectional:
     def radius(self, angle: Array) -> Array:
         """See `Lens`."""
         # The angle rises with the radius up to where the direction turns behind; tabulated, then refined by Newton.
-        table = np.linspace(0, self._last, 2048)
+        table = np.linspace(0, self.last_radius, 2048)
         radius = np.interp(angle, np.arctan2(table, self._height(table)), table)
         for _ in range(4):
             height, slope = self._height(radius), self._height_slope(radius)
             off = np.arctan2(radius, height) - angle
             rate = (height - radius * slope) / (radius * radius + height * height)
-            radius = np.clip(radius - off / np.maximum(rate, 1e-6), 0, self._last)
+            radius = np.clip(radius - off / np.maximum(rate, 1e-6), 0, self.last_radius)
         return radius / self.a0
 
     def project(self, points: Array) -> tuple[Array, Array]:
@@ -202,7 +202,7 @@ class Omnidirectional:
         over = self.c - self.d * self.e
         u, v = (x - self.d * y) / over, (self.c * y - self.e * x) / over
         radius = np.hypot(u, v) * self.a0
-        angle = np.where(radius < self._last, np.arctan2(radius, self._height(radius)), np.nan)
+        angle = np.where(radius < self.last_radius, np.arctan2(radius, self._height(radius)), np.nan)
         return _directions(u, v, angle)
 
     def _height(self, r: Array) -> Array:
@@ -212,7 +212,7 @@ class Omnidirectional:
         return r * (2 * self.a2 + r * (3 * self.a3 + r * 4 * self.a4))
 
     @property
-    def _last(self) -> float:
+    def last_radius(self) -> float:
         """Radius [px] up to which the angle rises with the radius."""
         table = np.linspace(0, 6 * self.a0, 6000)
         rising = self._height(table) - table * self._height_slope(table) > 0

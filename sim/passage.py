@@ -43,7 +43,7 @@ def colon_passage(patient: Patient) -> Passage:
         lumen="colon_wall",
         orifice=orifice_named(patient, "anus"),
         line=colon_centreline(patient),
-        seen=("colon_wall", "polyp"),
+        seen=("colon_wall", "polyp", "stool", "bowel_fluid"),  # the last two stop no scope
         solids=("polyp",),
         device=COLONOSCOPE,
         start=(0.05, 0.08),

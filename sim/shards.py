@@ -31,7 +31,7 @@ class Sample:
     key: str
     """Unique within the data set; letters, digits, `_` and `-`."""
     members: Mapping[str, bytes]
-    """rgb.png, semantic.png, instance.png, depth.png, normal.png, meta.json, maybe flow.png."""
+    """rgb.png, semantic.png, instance.png, depth.png, normal.png, meta.json, maybe others of `sim.codec`."""
     where: str = "sample"
     """The place that errors name, such as `train-000003.tar: 000017`."""
 

@@ -37,6 +37,7 @@ from sim.plain_state import (
     to_bytes,
 )
 from sim.render.appearance import Appearance, LightSettings
+from sim.render.channels import Extra
 from sim.render.renderer import Renderer
 from sim.scene_objects import objects_of
 from sim.scope_state import ScopeCommand, ScopeState
@@ -119,6 +120,8 @@ class TubularScene:
         )
         self.guide = guide_along(passage, self.wall)
         self.appearance = Appearance()
+        self.channels: tuple[Extra, ...] = ()
+        """What `observe` adds to a frame's usual channels."""
         self._light = light
         self._exits = ExitStack()
         with ExitStack() as building:
@@ -214,6 +217,7 @@ class TubularScene:
             appearance=self.appearance,
             time=self.state.time,
             seed=noise_seed,
+            channels=self.channels,
         )
         before, since = self._observed if self._observed is not None else (pose, self.state.time)
         self._observed = (pose, self.state.time)

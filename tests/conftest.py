@@ -13,6 +13,8 @@ CHECKED = (
     "sim.codec",
     "sim.dataset_index",
     "sim.flow",
+    "sim.key_points",
+    "sim.stereo",
     "sim.frame",
     "sim.instruments",
     "sim.laparoscopy",

@@ -1,5 +1,6 @@
 """Polyps of the Paris classification, grown on the wall: sessile (Is), flat (IIa) and pedunculated (Ip)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +13,7 @@ from assets.colon.segments import ANAL_LENGTH
 from assets.colon.wall import Wall
 from assets.mesh import Mesh
 from assets.mesh_check import vertex_normals
+from assets.mesh_intersections import self_intersections
 from assets.patient import Organ
 from assets.transforms import unit
 
@@ -40,6 +42,8 @@ UNEVEN: dict[Paris, float] = {"Is": 0.30, "IIa": 0.22, "Ip": 0.40}
 """Most height of the wall over its plane under a polyp, as a share of the polyp's radius."""
 SINK = 0.001
 """How far the foot lies in the wall [m]."""
+BELLY = 0.0012
+"""How much deeper the middle of the foot lies [m]; less, and the foot runs through the skirt where the wall dips."""
 CLOSE = 1.5e-4
 """A point of the wall is found when it is this near to where it is sought [m]."""
 CLEARANCE = 0.0080
@@ -155,7 +159,7 @@ def grow(patch: Patch, paris: Paris, size: float, rng: np.random.Generator) -> t
     top = height[-1]
     turn = np.arange(AROUND) * (2 * np.pi / AROUND)
     oval = 1.0 + rng.uniform(0.0, 0.10) * np.cos(2 * (turn - rng.uniform(0.0, np.pi)))
-    inner = np.linspace(radius[0], 0.0, UNDER + 1)[1:-1]
+    inner = np.linspace(0.98 * radius[0], 0.0, UNDER)[:-1]
     rings = np.concatenate([radius[:-1], inner])
     around = np.stack([np.cos(turn), np.sin(turn)], axis=1) * oval[:, None]
     across = np.concatenate([(rings[:, None, None] * around).reshape(-1, 2), np.zeros((2, 2))])
@@ -167,11 +171,11 @@ def grow(patch: Patch, paris: Paris, size: float, rng: np.random.Generator) -> t
     # The skirt follows the wall; the higher, the more the polyp has a shape of its own.
     keep = {"IIa": 1.0, "Is": 0.45, "Ip": 0.0}[paris]
     follow = keep + (1.0 - keep) * np.clip(1.0 - height[:-1] / (0.5 * top), 0.0, 1.0) ** 2
-    deeper = SINK + 0.0004 * (1.0 - (inner / radius[0]) ** 2)
+    deeper = SINK + BELLY * (0.7 + 0.3 * (1.0 - (inner / radius[0]) ** 2))
     rise = np.concatenate([height[:-1], -deeper])
     share = np.concatenate([follow, np.ones(len(inner))])
     up = np.repeat(rise, AROUND) + np.repeat(share, AROUND) * wall[:-2]
-    up = np.concatenate([up, [top + keep * wall[-2], wall[-1] - SINK - 0.0004]])
+    up = np.concatenate([up, [top + keep * wall[-2], wall[-1] - SINK - BELLY]])
     local = np.column_stack([across, up])
     if paris == "Ip":  # the head droops
         droop = rng.uniform(0.1, 0.5) * np.clip(local[:, 2:] / top, 0.0, 1.0) ** 2 * top
@@ -208,13 +212,26 @@ def _triangles(up: int, under: int) -> NDArray[np.int32]:
     return np.concatenate([sides, cap, foot]).astype(np.int32)
 
 
-def draw_polyps(rng: np.random.Generator, wall: Wall, counts: tuple[int, int] = SPORADIC) -> tuple[Organ, ...]:
+def _crosses_itself(mesh: Mesh) -> bool:
+    """Tell whether the skirt and the foot cross, as they may where the wall is uneven."""
+    ring = mesh.triangles.max(axis=1) // AROUND
+    low = (ring < 8) | (ring >= UP - 1)
+    return len(self_intersections(Mesh(mesh.vertices, mesh.triangles[low]))) > 0
+
+
+def draw_polyps(
+    rng: np.random.Generator,
+    wall: Wall,
+    counts: tuple[int, int] = SPORADIC,
+    openings: Sequence[tuple[Array, float]] = (),
+) -> tuple[Organ, ...]:
     """Grow polyps anywhere on the wall, apart from each other and clear of the scope's way.
 
     Args:
         rng: The only source of chance.
         wall: The lumen they grow in.
         counts: Fewest and most polyps; where too little free wall is left, there are fewer.
+        openings: Middle and reach [m] of what the wall gives way to.
     """
     count = int(rng.integers(counts[0], counts[1] + 1))
     arc = wall.course.arc
@@ -222,7 +239,7 @@ def draw_polyps(rng: np.random.Generator, wall: Wall, counts: tuple[int, int] = 
     share = np.cumsum(density) / density.sum()
     clear = cKDTree(wall.course.points)
     organs: list[Organ] = []
-    taken: list[tuple[Array, float]] = []
+    taken = list(openings)
     for _ in range(count):
         names: tuple[Paris, ...] = tuple(SHARES)
         paris = names[int(rng.choice(len(names), p=list(SHARES.values())))]
@@ -239,6 +256,8 @@ def draw_polyps(rng: np.random.Generator, wall: Wall, counts: tuple[int, int] = 
             if grown is None or clear.query(grown[0].vertices)[0].min() < CLEARANCE:
                 continue
             mesh, foot = grown
+            if _crosses_itself(mesh):
+                continue
             taken.append((patch.origin, max(foot, 0.9 * size)))
             attributes = {
                 "paris": paris,

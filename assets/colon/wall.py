@@ -22,8 +22,23 @@ AROUND = 80
 """Vertices of a ring."""
 SNAP = 0.014
 """Rings this near to a fold follow it [m]."""
+SLIT = 0.0085
+"""Half the width that a collapsed segment leaves [m]: that of the anal canal, so that a scope of 13 mm passes. A wall
+that is rigid cannot close and be opened by insufflation."""
 RINGS, CAP_RINGS = 606, 20
 """Rings of the tube and of its round end: with 80 around this makes 100,000 triangles."""
+
+
+@dataclass(frozen=True)
+class Collapse:
+    """A stretch in which the lumen has fallen together to a slit."""
+
+    arc: float
+    """Its middle [m]."""
+    half_length: float
+    """[m]"""
+    angle: float
+    """Direction of the slit [rad]."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +65,7 @@ class Wall:
     """Arc length at which the round end of the caecum begins [m]."""
     folds: tuple[Fold, ...]
     valve: Valve
+    collapse: Collapse | None = None
 
     def _at(self, table: Array, arc: Array) -> Array:
         """Interpolate rows of a table along the course."""
@@ -69,6 +85,12 @@ class Wall:
             radius += amplitude * np.sin(2 * np.pi * along * arc + about * angle + phase)
         radius -= intrusion(self.folds, arc, angle) + self.valve.intrusion(arc, angle, mean)
         least = np.minimum(FREE_RADIUS, 0.9 * mean)
+        if self.collapse is not None:
+            away = np.clip(np.abs(arc - self.collapse.arc) / self.collapse.half_length, 0.0, 1.0)
+            closed = np.cos(away * (np.pi / 2)) ** 2
+            across = np.abs(np.sin(angle - self.collapse.angle))
+            radius = radius * (1.0 - closed * (0.12 + 0.55 * across))
+            least = least + closed * (SLIT - least)
         radius = (np.maximum(radius, 1e-4) ** 16 + least**16) ** 0.0625
         # On the inner side of a bend the wall stays short of the bend's axis, so that it never runs through itself.
         frame = self._at(self.frames, arc)
@@ -167,13 +189,32 @@ def snap_rings(wall: Wall, rings: Array, angles: Array) -> Array:
     return np.sort(np.clip(arcs, 0.0, rings[-1]), axis=0)
 
 
-def mesh_wall(wall: Wall) -> Mesh:
-    """Build the closed surface, normals outwards: rings, a flat disc at the anus, a pole at the blind end."""
+@dataclass(frozen=True)
+class WallGrid:
+    """The wall's mesh as rings of AROUND vertices."""
+
+    arcs: Array
+    """Arc length of each vertex [m], shape (n, AROUND)."""
+    points: Array
+    """[m], shape (n, AROUND, 3)."""
+    middle: Array
+    """The course where each ring stands [m], shape (n, 3)."""
+
+
+def wall_grid(wall: Wall) -> WallGrid:
+    """Place the vertices of the wall's mesh."""
     angles: Array = np.arange(AROUND, dtype=np.float64) * (2 * np.pi / AROUND)
-    rings = snap_rings(wall, ring_places(wall), angles)
-    body = wall.points(rings, np.broadcast_to(angles, rings.shape)).reshape(-1, 3)
+    arcs = snap_rings(wall, ring_places(wall), angles)
+    middle = np.stack([np.interp(arcs.mean(axis=1), wall.course.arc, column) for column in wall.course.points.T], 1)
+    return WallGrid(arcs, wall.points(arcs, np.broadcast_to(angles, arcs.shape)), middle)
+
+
+def mesh_wall(wall: Wall, grid: WallGrid | None = None) -> Mesh:
+    """Build the closed surface, normals outwards: rings, a flat disc at the anus, a pole at the blind end."""
+    points = (grid or wall_grid(wall)).points
+    body = points.reshape(-1, 3)
     vertices = np.concatenate([body, wall.course.points[:1], wall.course.points[-1:]])
-    corner = np.arange(len(rings) * AROUND).reshape(len(rings), AROUND)
+    corner = np.arange(len(points) * AROUND).reshape(len(points), AROUND)
     a, b = corner[:-1], np.roll(corner, -1, axis=1)[:-1]
     c, d = corner[1:], np.roll(corner, -1, axis=1)[1:]
     # Each quadrilateral is cut along its shorter diagonal, which keeps ridges whole and triangles fat.

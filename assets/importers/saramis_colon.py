@@ -113,10 +113,11 @@ def import_saramis_colon(
 
 
 def _read_columns(path: Path, columns: int) -> NDArray[np.float64]:
-    """Read numbers with commas or spaces between them."""
-    data = read_bytes(path)
-    values = numbers(data.replace(b",", b" "), "columns", str(path))
-    if len(values) == 0 or len(values) % columns or not np.isfinite(values).all():
+    """Read rows of numbers with commas or spaces between them."""
+    data = read_bytes(path).replace(b",", b" ")
+    values = numbers(data, "columns", str(path))
+    ragged = any(len(line.split()) not in (0, columns) for line in data.splitlines())
+    if len(values) == 0 or ragged or not np.isfinite(values).all():
         raise InputError(f"expected rows of {columns} finite numbers, found {len(values)} numbers in {path}")
     return values.reshape(-1, columns)
 

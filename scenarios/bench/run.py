@@ -17,7 +17,9 @@ from scenarios.progress import progress
 class BenchOptions:
     """Measure speed on this machine; what is compared is measured in one run."""
 
-    what: tyro.conf.Positional[Literal["anatomy", "render", "physics", "dataset", "realism", "all"]]
+    what: tyro.conf.Positional[
+        Literal["anatomy", "render", "physics", "endurance", "dataset", "train", "realism", "all"]
+    ]
     """Which benchmark; realism compares with real frames, so it needs --real."""
     real: Path | None = None
     """Folder of real frames, with images and masks: for realism."""
@@ -26,7 +28,7 @@ class BenchOptions:
     sheet: Path | None = None
     """A .png or .jpg to write: real frames above simulated ones."""
     seconds: float = 2.0
-    """Time for each single measurement of the data set."""
+    """Time for each single measurement of the data set and of the training."""
     rounds: int = 15
     """Measurements of each renderer, interleaved."""
     seed: int = 0
@@ -81,6 +83,12 @@ def _physics(options: BenchOptions) -> list[Figure]:
     return bench_physics(seed=options.seed, seconds=options.seconds, threads=options.threads) + bench_soft()
 
 
+def _endurance(options: BenchOptions) -> list[Figure]:
+    from scenarios.bench.endurance import bench_endurance
+
+    return bench_endurance(seed=options.seed)
+
+
 def _render(options: BenchOptions) -> list[Figure]:
     from scenarios.bench.render import bench_render
 
@@ -97,6 +105,12 @@ def _dataset(options: BenchOptions) -> list[Figure]:
     return bench_dataset(seconds=options.seconds)
 
 
+def _train(options: BenchOptions) -> list[Figure]:
+    from scenarios.bench.train import bench_train
+
+    return bench_train(seconds=options.seconds, threads=options.threads, device=options.device.partition(":")[0])
+
+
 def _realism(options: BenchOptions) -> list[Figure]:
     from scenarios.bench.realism import bench_realism
 
@@ -109,7 +123,9 @@ _BENCHES: dict[str, Callable[[BenchOptions], list[Figure]]] = {
     "anatomy": _anatomy,
     "render": _render,
     "physics": _physics,
+    "endurance": _endurance,
     "dataset": _dataset,
+    "train": _train,
     "realism": _realism,
 }
 # In the order in which `all` runs them. Each imports what it needs when it is called: their dependencies are heavy.

@@ -9,13 +9,21 @@ from collections.abc import Callable
 
 import numpy as np
 
-from assets.materials import Mechanical
+from assets.labels import label_id
+from assets.materials import Mechanical, load_materials
+from assets.mesh import Mesh
+from assets.transforms import look_along
 from scenarios.bench.linear_fem import static_displacement
 from scenarios.figures import Figure
 from sim.bullet_soft import SoftBulletWorld
+from sim.camera import Camera
+from sim.render.renderer import Renderer
+from sim.scene_objects import SceneObject
 from sim.soft.body import SoftBody
 from sim.soft.contact import Capsule
+from sim.soft.embedding import EmbeddedSurface
 from sim.soft.newton import SoftOptions
+from sim.soft.sweep import Sweep
 from sim.soft.tet_mesh import TetMesh, tet_mesh
 from sim.soft.tet_shapes import box
 
@@ -26,6 +34,9 @@ _CELLS = {"soft2k": (9, 6, 6), "soft10k": (16, 10, 10)}  # 1,944 and 9,600 tetra
 _RADIUS = 0.02  # of the sphere [m]
 _BULLET_STEP = 0.001  # [s]; the explicit steps of PyBullet's soft body blow up at longer ones
 _SETTLING = 150  # frames, after which implicit Euler has damped the block's slowest swing to 1e-3
+_CUTS = 3
+_PICTURE = 256  # [px]
+_SKIN = (30, 20, 20)  # cells of the skin that is drawn: 6,400 triangles
 _OPTIONS = SoftOptions(tolerance=3e-3)
 _TISSUE = Mechanical(density=1060.0, youngs_modulus=5000.0, poisson_ratio=0.45, friction=0.1)
 
@@ -59,6 +70,16 @@ def bench_soft(*, frames: int = 20) -> list[Figure]:
                 how="greatest error of a node over greatest displacement, settled, against SciPy on the same mesh",
             )
         )
+        cut, pattern = (1e3 * value for value in cut_times(mesh))
+        how = "processor time of a leaning cut through the middle; the median of three"
+        figures.append(Figure(f"physics.{name}.cut.ms", subset, cut, "ms", n=_CUTS, how=how))
+        how = "the part of it that the matrix's new pattern and the arrays take"
+        figures.append(Figure(f"physics.{name}.cut.pattern.ms", subset, pattern, "ms", n=_CUTS, how=how))
+        if name == "soft2k":
+            drawn = rendered_frames(mesh, frames)
+            how = f"simulated over spent time, 1 core: a frame's step, the skin's motion, a picture of {_PICTURE} px"
+            factor = FRAME / float(np.median(drawn))
+            figures.append(Figure(f"physics.{name}.rendered.real_time_factor", subset, factor, "1", n=frames, how=how))
         if name == "soft10k":
             bullet = bullet_frames(mesh, frames)
             low, theirs, high = (1e3 * float(value) for value in np.quantile(bullet, (0.25, 0.5, 0.75)))
@@ -85,6 +106,48 @@ def pressed_frames(mesh: TetMesh, frames: int) -> list[float]:
         centre = sphere_centre(frame)
         body.set_tools([Capsule(centre, centre, _RADIUS, 0.1)])
         times.append(_spent(lambda: body.step(FRAME)))
+    return times
+
+
+def cut_times(mesh: TetMesh) -> tuple[float, float]:
+    """Return the processor time [s] of a cut in two, and of building a body of what comes of it."""
+    x, lean = _SIZE[0] / 2, 0.2 * _SIZE[1]
+    low, high = -0.1 * _SIZE[1], 1.1 * _SIZE[1]
+    sweep = Sweep((x - lean, low, -0.01), (x - lean, low, 0.11), (x + lean, high, -0.01), (x + lean, high, 0.11))
+    whole, pattern = [], []
+    for _ in range(_CUTS):
+        body = SoftBody(mesh, _OPTIONS)
+        whole.append(_spent(lambda body=body: body.cut(sweep)))  # type: ignore[misc]
+        pattern.append(_spent(lambda body=body: SoftBody(body.mesh, _OPTIONS)))  # type: ignore[misc]
+    return float(np.median(whole)), float(np.median(pattern))
+
+
+def rendered_frames(mesh: TetMesh, frames: int) -> list[float]:
+    """Return the processor time [s] of the same frames with a picture of each, all channels, in one thread."""
+    body = SoftBody(mesh, _OPTIONS)
+    body.fix(mesh.nodes[:, 1] < 1e-9)
+    fine = tet_mesh(*box(_SIZE, _SKIN), _TISSUE)
+    used, triangles = np.unique(fine.surface, return_inverse=True)
+    skin = Mesh(fine.nodes[used].astype(np.float32), triangles.reshape(-1, 3).astype(np.int32))
+    surface = EmbeddedSurface(skin, body)
+    organ = SceneObject("block", skin, label_id("liver"), load_materials()["liver"], "solid")
+    eye = np.array([0.08, 0.22, -0.10])
+    pose = look_along(np.array([0.08, 0.08, 0.05]) - eye, np.array([0.0, 1.0, 0.0]), eye)
+    times = []
+    with Renderer([organ], Camera.with_fov(_PICTURE, _PICTURE, 60.0, model="pinhole"), threads=1) as renderer:
+        body.step(FRAME)
+        renderer.render(pose)  # the kernels are loaded in it
+        body.place(mesh.nodes)
+
+        def frame(centre: tuple[float, float, float]) -> None:
+            body.set_tools([Capsule(centre, centre, _RADIUS, 0.1)])
+            body.step(FRAME)
+            renderer.scene.deform("block", surface.update()[0])
+            renderer.render(pose)
+
+        for index in range(frames):
+            centre = sphere_centre(index)
+            times.append(_spent(lambda centre=centre: frame(centre)))  # type: ignore[misc]
     return times
 
 

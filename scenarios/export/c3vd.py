@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from assets.errors import InputError
 from scenarios.export.files import number, text_file, write_bytes, write_image
 from scenarios.export.omnidirectional import NAMES, omnidirectional
+from scenarios.export.reprojection import with_static_flow
 from scenarios.export.source import Advance, Source
 from sim.camera import Camera
-from sim.flow import with_flow
 from sim.frame import Frame
 
 FULL = 65535
@@ -108,7 +108,7 @@ def _write_truth(folder: Path, place: int, frame: Frame, before: Frame | None, p
     poses.write(f"{stored_pose(frame.T_world_camera)}\n")
     if before is None:
         return 0
-    back = with_flow(frame, before)
+    back = with_static_flow(frame, before)
     write_image(folder / f"{place:04d}_flow.tiff", stored_flow(back.flow, back.flow_valid))
     return int(np.count_nonzero(back.flow_valid & (np.abs(back.flow) >= MAX_FLOW).any(axis=-1)))
 

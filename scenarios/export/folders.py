@@ -14,6 +14,11 @@ FOLDERS = {
     "depth.png": "depth",
     "normal.png": "normal",
     "flow.png": "flow",
+    "flow_back.png": "flow_back",
+    "part.png": "masks/part",
+    "distance.png": "distance",
+    "object_point.png": "object_point",
+    "light_distance.png": "light_distance",
 }
 """Where each member goes."""
 POSE = [f"T_world_camera_{row}{column}" for row in range(4) for column in range(4)]

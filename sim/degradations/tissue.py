@@ -59,7 +59,8 @@ def lay_on(frame: Frame, light: Light, wrong: Degradations) -> tuple[Frame, Ligh
         light = light + _froth(frame, points, wrong)[..., None] * _on_it(light)[..., None]
     hidden = semantic != frame.semantic
     instance = np.where(hidden, 0, frame.instance).astype(frame.instance.dtype)
-    return replace(frame, semantic=semantic, instance=instance), light
+    part = None if frame.part is None else np.where(hidden, 0, frame.part).astype(frame.part.dtype)
+    return replace(frame, semantic=semantic, instance=instance, part=part), light
 
 
 def _on_it(light: Light) -> Float32[np.ndarray, "h w"]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from assets.errors import InputError
+from sim.render.light import TEMPERATURES
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,9 @@ class LightSettings:
     """Relative to the nominal lamp."""
     positions: tuple[tuple[float, float, float], ...] = ((0.0035, 0.0015, 0.0), (-0.0035, 0.0015, 0.0))
     """Centres of one or two light guides [m], camera axes; the tip of a colonoscope is about 13 mm across."""
+    shadows: bool = False
+    """Whether what is in the picture throws shadows of the guides (`sim.render.shadows`); it costs about as much again
+    as half the shading."""
 
     def __post_init__(self) -> None:
         if len(self.positions) not in (1, 2) or not np.isfinite(self.positions).all() or not self.power >= 0:
@@ -47,10 +51,13 @@ class Appearance:
     """Exponent of the cosine in the light guides' beam."""
     light_shift: tuple[float, float] = (0.0, 0.0)
     """Shift of the light guides across the lens [m]."""
-    warmth: float = 0.0
-    """Colour temperature: positive is redder light, negative bluer."""
-    ambient: float = 1.0
-    """Factor on the light that the walls throw at each other."""
+    temperature: float = 6000.0
+    """Colour temperature of the lamp [K]; the processor's white balance is set to 6000 K, about that of xenon."""
+    narrow_band: bool = False
+    """Light of 415 and 540 nm alone, in the colours of narrow-band imaging: approximate, see `sim.render.light`."""
+    ambient: float = 0.05
+    """Factor on the light that the walls throw at each other; 1 is that of a path tracer. Far below 1 by default, since
+    the table's colours are tuned after pictures, which hold that light already."""
     vignette: float = 0.25
     """Loss of light at the corner of the image, as a share."""
     shot_noise: float = 0.01
@@ -63,6 +70,13 @@ class Appearance:
     """Decides how each thing differs in colour from the material's mean, as polyps do."""
     texture_offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Shift of all surface textures [m]."""
+
+    def __post_init__(self) -> None:
+        least, most = TEMPERATURES
+        if not least <= self.temperature <= most:
+            raise InputError(
+                f"appearance: expected a colour temperature of {least:g} to {most:g} K, found {self.temperature}"
+            )
 
 
 def draw_appearance(rng: np.random.Generator) -> Appearance:
@@ -79,8 +93,8 @@ def draw_appearance(rng: np.random.Generator) -> Appearance:
         bump=float(rng.uniform(0.5, 1.5)),
         spot=float(rng.uniform(0.8, 3.0)),
         light_shift=(float(rng.uniform(-0.001, 0.001)), float(rng.uniform(-0.001, 0.001))),
-        warmth=float(rng.uniform(-0.6, 0.6)),
-        ambient=float(rng.uniform(0.4, 1.5)),
+        temperature=float(rng.uniform(4500.0, 7200.0)),
+        ambient=float(rng.uniform(0.02, 0.075)),
         vignette=float(rng.uniform(0.1, 0.4)),
         shot_noise=float(rng.uniform(0.004, 0.02)),
         read_noise=float(rng.uniform(0.001, 0.006)),

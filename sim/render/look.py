@@ -11,6 +11,7 @@ from assets.transforms import apply
 from sim.camera import Camera
 from sim.render.appearance import Appearance, LightSettings
 from sim.render.lens import layout
+from sim.render.light import lamp_colour, narrow_band
 from sim.render.shading import GAUSS_SIZE, TONE_FIRST, TONE_SIZE, Tissue
 from sim.render.textures import NOISE_SIZE, NOISE_WAVES
 from sim.render.vessels import VESSEL_SIZE, VESSEL_TILE
@@ -18,9 +19,9 @@ from sim.scene_objects import SceneObject
 
 NOMINAL_DISTANCE = 0.03
 """At exposure 1 a white surface this far from the lens [m], facing it, is at full scale: chosen, a lumen's radius."""
-AMBIENT = 0.1
-"""Light from the walls around, relative to the direct light at the same distance: chosen, so that the far lumen is dark
-but not black."""
+AMBIENT = 1.52
+"""Light that the walls throw at each other, relative to the direct light: fitted to path-traced frames of a synthetic
+colon (docs/rendering.md), where it makes half of the red light."""
 SHOULDER = 1.3
 """Slope of the tone curve at 0; at full scale it reaches 73 %."""
 LUMINANCE = (0.2126, 0.7152, 0.0722)
@@ -54,17 +55,19 @@ def tissue_of(item: SceneObject, instance: int, appearance: Appearance) -> Any:
     base = np.array(optical.base_colour)
     if optical.variation:
         base = base * _own_colour(item.name, appearance.object_seed, optical.variation, base)
+    vessel_colour = np.array(optical.vessel_colour)
+    if appearance.narrow_band:
+        base, vessel_colour = narrow_band(base), narrow_band(vessel_colour)
     record: Any = np.zeros((), layout(Tissue))
     record["colour"] = grey @ (tint * base)
     # Beer-Lambert: twice the blood gives the square of the colour, to first order colour (1 + d log colour).
     record["blood"] = grey @ (tint * base * -np.log(np.maximum(base, 1e-3)))
-    record["vessel_colour"] = grey @ (tint * optical.vessel_colour)
+    record["vessel_colour"] = grey @ (tint * vessel_colour)
     slope = appearance.bump * optical.bump_height / max(optical.bump_scale, 1e-6)
     record["alpha2"] = (max(FILM_SHARE * optical.roughness, 0.02) * appearance.roughness) ** 2
     record["lost"] = 0.04 * slope**2
     record["film"] = optical.specular * optical.wetness * appearance.wetness
     record["wrap"] = optical.translucency
-    record["wrap_share"] = 1 / (1 + optical.translucency) ** 2
     record["vessel_strength"] = optical.vessel_density * appearance.vessel_strength
     record["bump_slope"] = slope
     record["texels"] = NOISE_SIZE / NOISE_WAVES / max(optical.bump_scale, 1e-6)
@@ -98,8 +101,10 @@ def fill_look(
     guides[:, :2] += appearance.light_shift
     guides = apply(T_world_camera, guides)
     look["light"], look["light_a"], look["light_b"] = guides.mean(axis=0), guides[0], guides[-1]
+    look["shadows"] = light.shadows
     look["axis"] = T_world_camera[:3, 2]
-    colour = np.array([1 + 0.15 * appearance.warmth, 1.0, 1 - 0.25 * appearance.warmth])
+    # Under narrow bands the lamp's colour does not matter, its filters do.
+    colour = np.ones(3) if appearance.narrow_band else lamp_colour(appearance.temperature)
     look["light_colour"] = light.power * exposure * NOMINAL_DISTANCE**2 * colour
     look["texture_offset"] = appearance.texture_offset
     look["spot"], look["gain"] = appearance.spot, appearance.gain

@@ -1,23 +1,24 @@
 """Render frames with all ground truth from one visibility pass."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
 import warp as wp
-from jaxtyping import Float, Float32, Int32
+from jaxtyping import Bool, Float, Float32, Int32
 from numpy.typing import NDArray
 
 from assets.errors import InputError
 from assets.transforms import inverse
 from sim.camera import Camera
 from sim.frame import Frame
-from sim.render import raster, raycast, shading
+from sim.render import channels as extras
+from sim.render import motion, raster, raycast, shading, shading_rows, shadows
 from sim.render.appearance import Appearance, LightSettings
 from sim.render.geometry import CLUSTER, Geometry
 from sim.render.lens import build_lens, layout
@@ -130,6 +131,7 @@ class Renderer:
         appearance: Appearance | None = None,
         time: float = 0.0,
         seed: int = 0,
+        channels: Collection[extras.Extra] = (),
     ) -> Frame:
         """Render one frame.
 
@@ -140,37 +142,113 @@ class Renderer:
             appearance: The look of tissue and sensor; None takes the default.
             time: Goes into the frame [s].
             seed: Of the sensor noise; the same seed gives the same bytes.
+            channels: What the frame holds besides its usual channels: part, distance, object_point, light_distance.
 
         Returns:
-            A frame without flow. Pixels that see nothing are 0 in every channel.
+            A frame without flow (see `sim.flow`). Pixels that see nothing are 0 in every channel.
 
         Raises:
-            InputError: The pose or the exposure is not finite, or the pose not rigid.
+            InputError: The pose or the exposure is not finite, the pose not rigid, or a channel unknown.
         """
-        if not np.isfinite(exposure) or exposure <= 0:
-            raise InputError(f"renderer: expected a positive exposure, found {exposure}")
+        looks = [appearance or Appearance()]
+        options: dict[str, Any] = {"exposure": exposure, "light": light, "time": time, "seed": seed}
+        return self.render_looks(T_world_camera, looks, channels=channels, **options)[0]
+
+    def render_looks(
+        self,
+        T_world_camera: Float[np.ndarray, "4 4"],
+        looks: Sequence[Appearance],
+        *,
+        exposure: float | Sequence[float] = 1.0,
+        light: LightSettings | None = None,
+        time: float = 0.0,
+        seed: int = 0,
+        channels: Collection[extras.Extra] = (),
+    ) -> list[Frame]:
+        """Render one view under several looks, with one visibility pass for all.
+
+        Args:
+            T_world_camera: Pose, OpenCV axes, finite.
+            looks: A frame each.
+            exposure: Gain from scene radiance to the image, of all or of each.
+            light: The light guides; None takes a colonoscope's.
+            time: Goes into the frames [s].
+            seed: Of the sensor noise, the same in all.
+            channels: As `render` takes them.
+
+        Returns:
+            What `render` gives for each look, byte for byte; they differ in their pictures alone.
+
+        Raises:
+            InputError: The pose or an exposure is not finite, the pose is not rigid, there are not as many exposures as
+                looks, or a channel is unknown.
+        """
+        wanted = extras.chosen(channels)
+        exposures = [float(one) for one in np.atleast_1d(np.asarray(exposure, np.float64))]
+        exposures = exposures * len(looks) if len(exposures) == 1 else exposures
+        if len(exposures) != len(looks):
+            raise InputError(f"renderer: expected an exposure or one for each of {len(looks)} looks, found {exposure}")
+        for one in exposures:
+            if not np.isfinite(one) or one <= 0:
+                raise InputError(f"renderer: expected a positive exposure, found {one}")
+        light = light or LightSettings()
+        frames: list[Frame] = []
         with self.scene.lock:
             self._place(T_world_camera)
-            fill_look(
-                self._look[0],
-                T_world_camera,
-                self.camera,
-                exposure,
-                light or LightSettings(),
-                appearance or Appearance(),
-                seed,
-            )
-            if not self._device.is_cpu:
-                self._look_array.assign(self._look)
-            self._dress(appearance or Appearance())
-            self._run(shaded=True)
-            return self._frame(T_world_camera, exposure, time)
+            for look, one in zip(looks, exposures, strict=True):
+                fill_look(self._look[0], T_world_camera, self.camera, one, light, look, seed)
+                if not self._device.is_cpu:
+                    self._look_array.assign(self._look)
+                self._dress(look)
+                if not frames and not light.shadows:
+                    self._run(shaded=True)
+                else:
+                    self._relight(first=not frames, shadowed=light.shadows)
+                found: dict[str, Any] = {name: self._extra(name) for name in wanted}
+                frames.append(replace(self._frame(T_world_camera, one, time), **found))
+        return frames
 
     def seen_triangles(self) -> NDArray[np.int32]:
         """Return the triangle that each pixel of the last picture shows, shape (H, W), as in `Visibility`."""
         shape = (self.camera.height, self.camera.width)
         triangle = self._buffers["triangle"].numpy().reshape(shape)
         return np.append(self.geometry.scene_triangle, np.int32(-1))[triangle]
+
+    def snapshot(self) -> motion.Snapshot:
+        """Keep of the last picture what it takes to follow its points to another.
+
+        Raises:
+            InputError: There is no picture yet, or the scene has changed since.
+        """
+        with self.scene.lock:
+            if self._pictured != self.scene.changes:
+                raise InputError("renderer: expected a snapshot right after a picture, found a scene that has changed")
+            scene = self.scene
+            return motion.Snapshot(
+                camera=self.camera,
+                rotation=np.array(self._pose[0]["rotation"]),
+                position=np.array(self._pose[0]["position"]),
+                projection=self._projection,
+                table=self._lens_table,
+                triangle=wp.clone(self._buffers["triangle"]),
+                weights=wp.clone(self._buffers["weights"]),
+                vertices=scene.frozen_vertices(),
+                corners=scene.corners,
+                facing=scene.facing,
+                geometry=scene.geometry,
+                mesh_versions=tuple(scene.mesh_versions),
+            )
+
+    def flow(
+        self, one: motion.Snapshot, other: motion.Snapshot
+    ) -> tuple[Float32[np.ndarray, "h w 2"], Bool[np.ndarray, "h w"]]:
+        """Follow the points of one picture of this scene to another, earlier or later; see `motion.flow_between`.
+
+        Returns:
+            Motion [px], shape (h, w, 2), 0 where not valid, and where it is valid, shape (h, w).
+        """
+        with self.scene.lock:
+            return motion.flow_between(one, other, threads=self._threads, share=self._share)
 
     def visibility(self, T_world_camera: Float[np.ndarray, "4 4"]) -> Visibility:
         """Find the triangle that each pixel sees.
@@ -218,12 +296,17 @@ class Renderer:
             "depth": make(pixels, wp.float32),
         }
         self._channels: dict[str, Any] = {
+            "lit": make(pixels, wp.float32),
             "luminance": make(pixels, wp.float32),
             "rgb": make(pixels, wp.vec3ub),
             "semantic": make(pixels, wp.uint8),
             "instance": make(pixels, wp.uint16),
             "normal": make(pixels, wp.vec3),
         }
+        self._projection = motion.projection_of(self.camera)
+        self._lens_table = put(self._lens.radius_over_sine, wp.float32)
+        self._pictured = -1  # no picture yet
+        self._extras: dict[str, Any] = {}
         self._no_flow = np.zeros((self.camera.height, self.camera.width, 2), np.float32)
         self._no_flow.flags.writeable = False
 
@@ -234,36 +317,57 @@ class Renderer:
         self._appearance: Appearance | None = None
         self._vertex_stain = wp.zeros(len(scene.geometry.vertices), dtype=wp.float32, device=self._device)
         wp.load_module(shading, device=self._device)
+        if self._device.is_cpu:
+            wp.load_module(shading_rows, device=self._device)
         bands = 2 * self._threads if self._threads > 1 else 1
         rows = [int(row) for row in np.linspace(0, height, bands + 1)]
         self._culling: Any = None
         self._first: list[Any] = []
         self._second = self._record_raster(rows) if self._method == "raster" else self._record_raycast()
-        self._third = [
+        arrays = [
+            self._pose_array,
+            self._look_array,
+            self._rays if not self._device.is_cpu else scene.put(self._lens.rays.T.ravel(), wp.float32),
+            self._vignette,
+            *self._buffers.values(),
+            scene.surface,
+            scene.flat_normals,
+            scene.vertex_shape,
+            self._vertex_stain,
+            scene.corners,
+            *self._tables.values(),
+            *self._channels.values(),
+        ]
+        self._third = [self._record_shading(first * width, last * width, arrays) for first, last in pairwise(rows)]
+        wp.load_module(shadows, device=self._device)
+        table = scene.put(self._lens.radius_over_sine, wp.float32)
+        lens = [self._lens.lens, table, self._rays, self._buffers["depth"], self._channels["lit"]]
+        even = [row + row % 2 for row in rows]
+        self._shadows = [
             self._launch(
-                shading.shade,
-                (last - first) * width,
-                [
-                    first * width,
-                    self._pose_array,
-                    self._look_array,
-                    self._rays,
-                    self._vignette,
-                    *self._buffers.values(),
-                    scene.surface,
-                    scene.flat_normals,
-                    scene.vertex_shape,
-                    self._vertex_stain,
-                    scene.corners,
-                    *self._tables.values(),
-                    *self._channels.values(),
-                ],
+                shadows.throw,
+                (last - first + 1) // 2 * ((width + 1) // 2),
+                [first, self._pose_array, self._look_array, *lens],
             )
-            for first, last in pairwise(rows)
+            for first, last in pairwise(even)
+            if first < last
         ]
 
     def _launch(self, kernel: Any, dim: int, inputs: list[Any]) -> Any:
         return wp.launch(kernel, dim=dim, inputs=inputs, device=self._device, record_cmd=True)
+
+    def _record_shading(self, first: int, last: int, arrays: list[Any]) -> Any:
+        """Prepare the shading of a range of pixels: on the CPU in one thread, elsewhere a thread for each."""
+        if not self._device.is_cpu:
+            return self._launch(shading.shade, last - first, [first, *arrays])
+        kept = [
+            wp.zeros(count * shading_rows.PITCH, dtype=kind, device=self._device)
+            for count, kind in (
+                (shading_rows.QUANTITIES, wp.float32),
+                (shading_rows.WHOLE_QUANTITIES, wp.int32),
+            )
+        ]
+        return self._launch(shading_rows.shade_rows, 1, [first, last, *kept, *arrays])
 
     def _record_raster(self, rows: list[int]) -> list[Any]:
         """Prepare the listing of triangles by parts, and their rasterisation by bands of rows."""
@@ -287,13 +391,12 @@ class Renderer:
         width, height = self.camera.width, self.camera.height
         stride = width + raster.LANES
         slopes = [scene.put(slope, wp.float32) for slope in self._slopes(stride)]
-        table = scene.put(self._lens.radius_over_sine, wp.float32)
         nearest = [wp.zeros(stride * height, dtype=kind, device=self._device) for kind in (wp.float32, wp.int32)]
         wp.load_module(raster, device=self._device)
         culled = [self._pose_array, self._lens.lens, scene.cluster_sphere, seen]
         self._culling = self._launch(raster.cull, 1, culled)
         for part in range(parts):
-            inputs = [part, parts, seen, self._pose_array, self._lens.lens, table, scene.surface.vertices]
+            inputs = [part, parts, seen, self._pose_array, self._lens.lens, self._lens_table, scene.surface.vertices]
             self._first.append(self._launch(raster.set_up, 1, [*inputs, *clusters, *listed, counts]))
         return [
             self._launch(
@@ -375,6 +478,46 @@ class Renderer:
         else:
             self._share([[launch] for launch in self._second])
             self._share([[launch] for launch in third])
+        wp.synchronize_device(self._device)
+        self._pictured = self.scene.changes
+
+    def _extra(self, name: extras.Extra) -> NDArray[Any]:
+        """Work out one of the channels on request."""
+        height, width = self.camera.height, self.camera.width
+        if name not in self._extras:
+            self._extras[name] = on_device(
+                lambda: wp.zeros(height * width, dtype=extras.KINDS[name], device=self._device), "a smaller picture"
+            )
+        buffers, scene, out = self._buffers, self.scene, self._extras[name]
+        inputs: dict[extras.Extra, list[Any]] = {
+            "part": [buffers["triangle"], scene.corners, out],
+            "distance": [buffers["depth"], self._rays, out],
+            "object_point": [buffers["triangle"], buffers["weights"], scene.corners, scene.surface, out],
+            "light_distance": [
+                buffers["depth"],
+                self._rays,
+                self._pose_array,
+                wp.vec3(*map(float, self._look[0]["light"])),
+                out,
+            ],
+        }
+        rows = [int(row) for row in np.linspace(0, height, self._threads + 1)]
+        kernel = getattr(extras, name)
+        self._share(
+            [
+                [self._launch(kernel, (last - first) * width, [first * width, *inputs[name]])]
+                for first, last in pairwise(rows)
+            ]
+        )
+        return np.array(out.numpy()).reshape(height, width, *out.numpy().shape[1:])
+
+    def _relight(self, *, first: bool, shadowed: bool) -> None:
+        """Shade what the last visibility pass found, or the first time what a new one finds, with shadows."""
+        if first:
+            self._run(shaded=False)
+        if shadowed:  # they look beyond their own rows, so all rows must be there
+            self._share([[launch] for launch in self._shadows])
+        self._share([[launch] for launch in self._third])
         wp.synchronize_device(self._device)
 
     def _share(self, jobs: list[list[Any]]) -> None:

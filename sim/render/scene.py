@@ -69,6 +69,7 @@ class RenderScene:
         self._parts = [build_part(item, index, self._grain) for index, item in enumerate(objects)]
         self._mesh: Any = None
         self._stale = False
+        self._frozen: tuple[int, Any] | None = None
         self._upload()
 
     def move(self, name: str, T_world_object: Float[np.ndarray, "4 4"]) -> None:
@@ -135,6 +136,7 @@ class RenderScene:
             self._parts[index] = part
             self.mesh_versions[index] += 1
             self.version += 1
+            self.changes += 1
             self._upload()
             for i, vertices in now.items():
                 first, last = self._range(self.geometry.object_vertex, i)
@@ -152,6 +154,12 @@ class RenderScene:
         with self.lock:
             wp.synchronize_device(self.device)
             return np.array(self.surface.vertices[first:last].numpy()) if last > first else np.zeros((0, 3), np.float32)
+
+    def frozen_vertices(self) -> Any:
+        """Return a copy of all vertices as they are now, on the device; the same one until something changes."""
+        if self._frozen is None or self._frozen[0] != self.changes:
+            self._frozen = (self.changes, wp.clone(self.surface.vertices))
+        return self._frozen[1]
 
     def ray_mesh(self) -> Any:
         """Return Warp's mesh of all triangles with its bounding volume hierarchy, for rays; None without triangles."""

@@ -5,6 +5,9 @@ that spreads in the tissue; a wet film with narrow highlights on a relief that t
 varies slowly, and vessels; light from the walls around; then the sensor's noise, a soft shoulder, and sRGB.
 """
 
+# mypy: disable-error-code="index"
+# (Warp's stubs give vectors of whole numbers no items.)
+
 import warp as wp
 
 from sim.render.moving import Surface, at_rest, from_rest, to_rest
@@ -32,6 +35,10 @@ _UNTURN = wp.constant(wp.mat33(0.7071, 0.5, -0.5, -0.5, 0.8536, 0.1464, 0.5, 0.1
 _NOISE_BITS = wp.constant(NOISE_SIZE.bit_length() - 1)
 _A_TEXEL = wp.constant(1.0 / NOISE_SIZE)
 _FILM_RELIEF = wp.constant(0.55)  # chosen after real highlights, which are blobs: surface tension levels the film
+# Interreflection, fitted to path-traced frames of a synthetic colon (docs/rendering.md): the square of the distance at
+# which the walls' own light begins to fall off [m^2], and the share of it that meets a wall again.
+_LUMEN = wp.constant(0.028 * 0.028)
+_AGAIN = wp.constant(0.88)
 _PIT = wp.constant(4.5)  # waves of the pits' pattern in one of the relief's stain
 _STAIN_TEXELS = wp.constant(500.0)  # per metre; a stain's wave is some 12 texels, so 24 mm
 
@@ -56,6 +63,7 @@ class Look:
     shot_noise: wp.float32
     read_noise: wp.float32
     seed: wp.uint32
+    shadows: wp.bool
 
 
 @wp.struct
@@ -69,7 +77,6 @@ class Tissue:
     lost: wp.float32
     film: wp.float32
     wrap: wp.float32
-    wrap_share: wp.float32
     vessel_strength: wp.float32
     bump_slope: wp.float32
     texels: wp.float32
@@ -80,8 +87,8 @@ class Tissue:
 
 
 @wp.func
-def _noise(volumes: wp.array[wp.vec4], level: int, place: wp.vec3) -> wp.vec4:
-    """Fetch the tileable noise, linear in the six tetrahedra of a cell; `place` in finest texels."""
+def noise_cell(level: int, place: wp.vec3) -> tuple[wp.vec4i, wp.vec3]:
+    """Return the four texels whose tetrahedron holds a place, and its first three weights; `place` in finest texels."""
     bits = _NOISE_BITS - level
     mask = (1 << bits) - 1
     # The sizes before this level add up to a geometric series.
@@ -104,12 +111,24 @@ def _noise(volumes: wp.array[wp.vec4], level: int, place: wp.vec3) -> wp.vec4:
     middle = x + y + z - most - least
     second = wp.where(x == most, x1 + y0 + z0, wp.where(y == most, x0 + y1 + z0, x0 + y0 + z1))
     third = wp.where(z == least, x1 + y1 + z0, wp.where(y == least, x1 + y0 + z1, x0 + y1 + z1))
+    return wp.vec4i(x0 + y0 + z0, second, third, x1 + y1 + z1), wp.vec3(1.0 - most, most - middle, middle - least)
+
+
+@wp.func
+def noise_in(volumes: wp.array[wp.vec4], texels: wp.vec4i, share: wp.vec3) -> wp.vec4:
+    """Fetch the tileable noise, linear in the six tetrahedra of a cell."""
     return (
-        (1.0 - most) * volumes[x0 + y0 + z0]
-        + (most - middle) * volumes[second]
-        + (middle - least) * volumes[third]
-        + least * volumes[x1 + y1 + z1]
+        share[0] * volumes[texels[0]]
+        + share[1] * volumes[texels[1]]
+        + share[2] * volumes[texels[2]]
+        + (1.0 - share[0] - share[1] - share[2]) * volumes[texels[3]]
     )
+
+
+@wp.func
+def _noise(volumes: wp.array[wp.vec4], level: int, place: wp.vec3) -> wp.vec4:
+    texels, share = noise_cell(level, place)
+    return noise_in(volumes, texels, share)
 
 
 @wp.func
@@ -193,6 +212,147 @@ def stain(
     vertex_stain[vertex] = _noise(volumes, 0, (vertices[vertex] + looks[0].texture_offset) * _STAIN_TEXELS)[3]
 
 
+@wp.func
+def facing_camera(n: wp.vec3, ray: wp.vec3) -> wp.vec3:
+    """Turn a smooth normal that looks away from the camera, as towards an outline, where the surface does not."""
+    return n - wp.max(wp.dot(n, ray) + 0.08, 0.0) * ray
+
+
+@wp.func
+def footprint_of(look: Look, n: wp.vec3, ray: wp.vec3, distance: float) -> float:
+    """Return how wide a pixel is on the surface [m], which decides how fine a texture it sees; `n` as interpolated."""
+    return distance * look.pixel_angle / wp.max(-wp.dot(n, ray), 0.25)
+
+
+@wp.func
+def relief_level(footprint: float, texels: float) -> int:
+    """Return the level of the noise for a footprint [m], texels per metre."""
+    return wp.clamp(_octave(footprint * texels) + 1, 0, _NOISE_LEVELS - 1)
+
+
+@wp.func
+def relief_place(place: wp.vec3, texels: float) -> wp.vec3:
+    """Return where in the noise a place [m] lies."""
+    return _TURN * (place * texels)
+
+
+@wp.func
+def slope_of(relief: wp.vec4, tissue: Tissue) -> wp.vec3:
+    """Return the gradient of the tissue's relief."""
+    return (_UNTURN * wp.vec3(relief[0], relief[1], relief[2])) * tissue.bump_slope
+
+
+@wp.func
+def lobe_of(tissue: Tissue, level: int, footprint: float) -> float:
+    """Return the highlight's width, squared: what a pixel cannot resolve of relief and mesh makes it wider."""
+    return tissue.alpha2 + tissue.lost * float(level) + footprint * footprint * 2.0e3
+
+
+@wp.func
+def albedo_of(
+    look: Look,
+    tissue: Tissue,
+    volumes: wp.array[wp.vec4],
+    vessels: wp.array[float],
+    place: wp.vec3,
+    n_rest: wp.vec3,
+    footprint: float,
+    grain: float,
+    slow: float,
+    cavity: float,
+) -> wp.vec3:
+    """Return the tissue's colour: the amount of blood varies, and vessels hold more of it."""
+    blood = wp.clamp(tissue.mottling * (0.055 * slow + 0.05 * grain) + 0.1 * cavity, -0.3, 0.3)
+    if tissue.pits > 0.0:
+        # A finer wave of the same stain: what lies below a pixel is left out.
+        fine = footprint * tissue.texels * _PIT
+        if fine < 8.0:
+            pit = _noise(
+                volumes, wp.clamp(_octave(fine) + 1, 0, _NOISE_LEVELS - 1), _TURN * (place * (tissue.texels * _PIT))
+            )
+            blood += tissue.pits * pit[3] * (1.0 - 0.125 * fine) * 0.3
+    vessel_level = wp.clamp(_octave(footprint * look.vessel_texels), 0, _VESSEL_LEVELS - 1)
+    vessel = _vessels(vessels, place * look.vessel_frequency, n_rest, vessel_level)
+    vessel = wp.clamp(vessel * tissue.vessel_strength * (1.0 + 0.4 * slow), 0.0, 1.0)
+    return wp.lerp(tissue.colour - blood * tissue.blood, tissue.vessel_colour, vessel)
+
+
+@wp.func
+def _unit(v: wp.vec3) -> wp.vec3:
+    """Scale to length 1 without a branch, which would keep a loop from becoming vector instructions."""
+    return v * (1.0 / wp.sqrt(wp.max(wp.length_sq(v), 1.0e-20)))
+
+
+@wp.func
+def light_from(
+    look: Look,
+    p: wp.vec3,
+    ray: wp.vec3,
+    distance: float,
+    n: wp.vec3,
+    gradient: wp.vec3,
+    albedo: wp.vec3,
+    alpha2: float,
+    film: float,
+    wrap: float,
+    cavity: float,
+    vignette: float,
+    lit: float,
+) -> wp.vec3:
+    """Return the linear light that a point sends to the camera; `lit` is the share of the lamp that reaches it."""
+    level = gradient - wp.dot(gradient, n) * n
+    bumpy = _unit(n - level)
+    towards = look.light - p
+    square = wp.max(wp.length_sq(towards), 1.0e-6)
+    reach = wp.sqrt(square)
+    ahead = wp.max(-wp.dot(towards, look.axis), 0.02 * reach)
+    # The beam's profile, cos / (cos + spot (1 - cos)), over the square of the distance.
+    spread = (ahead + look.spot * (reach - ahead)) * square
+    share = 1.0 / (spread * reach)
+    beam = ahead * reach * share
+    facing = wp.dot(bumpy, towards) * spread * share
+    diffuse = beam * wp.max(facing + wrap, 0.0) / ((1.0 + wrap) * (1.0 + wrap))
+    # The film's own surface is smoother than the relief that it covers.
+    wet = _unit(n - _FILM_RELIEF * level)
+    mirrored = ray - (2.0 * wp.dot(ray, wet)) * wet
+    shine = _shine(look.light_a - p, look.light_b - p, mirrored, alpha2)
+    shine = shine * beam * wp.clamp(facing * 6.0, 0.0, 1.0) * film
+    # Light that walls throw at each other: it falls off more slowly than the direct light, and each bounce reddens it.
+    around = look.ambient * (1.0 - 0.6 * cavity) / (distance * distance + _LUMEN)
+    r = wp.min(albedo[0], 1.0)
+    g = wp.min(albedo[1], 1.0)
+    b = wp.min(albedo[2], 1.0)
+    bounced = wp.vec3(r * r / (1.0 - _AGAIN * r), g * g / (1.0 - _AGAIN * g), b * b / (1.0 - _AGAIN * b))
+    direct = wp.where(look.shadows, lit, 1.0)
+    light = (albedo * diffuse + wp.vec3(shine, shine, shine)) * direct + bounced * around
+    return wp.cw_mul(look.light_colour, light) * (1.0 - look.vignette * vignette)
+
+
+@wp.func
+def brightness_of(light: wp.vec3) -> float:
+    """Return the luminance of linear sRGB."""
+    return 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2]
+
+
+@wp.func
+def deviation_of(look: Look, brightness: float) -> float:
+    """Return the sensor's noise, standard deviation, at a brightness after the gain."""
+    return wp.sqrt(look.shot_noise * brightness + look.read_noise)
+
+
+@wp.func
+def picture_of(
+    tone: wp.array[wp.uint8], gauss: wp.array[float], seed: wp.uint32, pixel: int, light: wp.vec3, sigma: float
+) -> wp.vec3ub:
+    """Return the code of a pixel, with the sensor's noise."""
+    bits = wp.rand_init(int(seed), pixel)
+    return wp.vec3ub(
+        _encode(tone, light[0], sigma * gauss[int(bits & wp.uint32(1023))]),
+        _encode(tone, light[1], sigma * gauss[int((bits >> wp.uint32(10)) & wp.uint32(1023))]),
+        _encode(tone, light[2], sigma * gauss[int((bits >> wp.uint32(20)) & wp.uint32(1023))]),
+    )
+
+
 @wp.kernel
 def shade(
     first_pixel: int,
@@ -213,6 +373,7 @@ def shade(
     gauss: wp.array[float],
     volumes: wp.array[wp.vec4],
     vessels: wp.array[float],
+    lit: wp.array[float],
     luminance: wp.array[float],
     rgb: wp.array[wp.vec3ub],
     semantic: wp.array[wp.uint8],
@@ -246,12 +407,9 @@ def shade(
     v = weights[pixel][1]
     w = 1.0 - u - v
     shape = u * vertex_shape[corner[0]] + v * vertex_shape[corner[1]] + w * vertex_shape[corner[2]]
-    n = wp.vec3(shape[0], shape[1], shape[2])
-    # Towards an outline the smooth normal may point away from the camera, where the surface does not.
-    away = wp.dot(n, ray)
-    n = n - wp.max(away + 0.08, 0.0) * ray
-
-    # A pixel's footprint on the surface decides how fine a texture it sees.
+    slow = u * vertex_stain[corner[0]] + v * vertex_stain[corner[1]] + w * vertex_stain[corner[2]]
+    smooth = wp.vec3(shape[0], shape[1], shape[2])
+    n = facing_camera(smooth, ray)
     # On what has moved, the texture is looked up where the point lies at rest.
     place = p
     n_rest = n
@@ -260,61 +418,30 @@ def shade(
         place = at_rest(surface, corner, u, v)
         n_rest = wp.normalize(to_rest(surface, corner, n))
     place = place + look.texture_offset
-    footprint = distance * look.pixel_angle / wp.max(-away, 0.25)
-    level = wp.clamp(_octave(footprint * tissue.texels) + 1, 0, _NOISE_LEVELS - 1)
-    relief = _noise(volumes, level, _TURN * (place * tissue.texels))
-    gradient = (_UNTURN * wp.vec3(relief[0], relief[1], relief[2])) * tissue.bump_slope
+    footprint = footprint_of(look, smooth, ray, distance)
+    level = relief_level(footprint, tissue.texels)
+    relief = _noise(volumes, level, relief_place(place, tissue.texels))
+    gradient = slope_of(relief, tissue)
     if moved:
         gradient = from_rest(surface, corner, gradient)
-    bumpy = wp.normalize(n - gradient + wp.dot(gradient, n) * n)
-
-    # What a pixel cannot resolve of the relief and of the mesh's own curvature widens the highlight.
-    alpha2 = tissue.alpha2 + tissue.lost * float(level) + footprint * footprint * 2.0e3
-    towards = look.light - p
-    square = wp.max(wp.length_sq(towards), 1.0e-6)
-    reach = wp.sqrt(square)
-    ahead = wp.max(-wp.dot(towards, look.axis), 0.02 * reach)
-    # The beam's profile, cos / (cos + spot (1 - cos)), over the square of the distance.
-    spread = (ahead + look.spot * (reach - ahead)) * square
-    share = 1.0 / (spread * reach)
-    beam = ahead * reach * share
-    facing = wp.dot(bumpy, towards) * spread * share
-    diffuse = beam * wp.max(facing + tissue.wrap, 0.0) * tissue.wrap_share
-    # The film's own surface is smoother than the relief that it covers.
-    wet = wp.normalize(n - _FILM_RELIEF * (gradient - wp.dot(gradient, n) * n))
-    mirrored = ray - (2.0 * wp.dot(ray, wet)) * wet
-    shine = _shine(look.light_a - p, look.light_b - p, mirrored, alpha2)
-    shine = shine * beam * wp.clamp(facing * 6.0, 0.0, 1.0) * tissue.film
-
-    # Blood: its amount varies, and vessels hold more of it.
-    slow = u * vertex_stain[corner[0]] + v * vertex_stain[corner[1]] + w * vertex_stain[corner[2]]
-    blood = wp.clamp(tissue.mottling * (0.055 * slow + 0.05 * relief[3]) + 0.1 * shape[3], -0.3, 0.3)
-    if tissue.pits > 0.0:
-        # A finer wave of the same stain: what lies below a pixel is left out.
-        fine = footprint * tissue.texels * _PIT
-        if fine < 8.0:
-            pit = _noise(
-                volumes, wp.clamp(_octave(fine) + 1, 0, _NOISE_LEVELS - 1), _TURN * (place * (tissue.texels * _PIT))
-            )
-            blood += tissue.pits * pit[3] * (1.0 - 0.125 * fine) * 0.3
-    vessel_level = wp.clamp(_octave(footprint * look.vessel_texels), 0, _VESSEL_LEVELS - 1)
-    vessel = _vessels(vessels, place * look.vessel_frequency, n_rest, vessel_level)
-    vessel = wp.clamp(vessel * tissue.vessel_strength * (1.0 + 0.4 * slow), 0.0, 1.0)
-    albedo = wp.lerp(tissue.colour - blood * tissue.blood, tissue.vessel_colour, vessel)
-
-    # Light that walls throw at each other: it falls off more slowly than the direct light, and each bounce reddens it.
-    around = look.ambient * (1.0 - 0.6 * shape[3]) / (distance * distance + 3.0e-4)
-    light = albedo * diffuse + wp.cw_mul(albedo, albedo) * around + wp.vec3(shine, shine, shine)
-    light = wp.cw_mul(look.light_colour, light) * (1.0 - look.vignette * vignette[pixel])
-    brightness = 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2]
-    luminance[pixel] = brightness
-    light = light * look.gain
-    brightness = brightness * look.gain
-
-    sigma = wp.sqrt(look.shot_noise * brightness + look.read_noise)
-    bits = wp.rand_init(int(look.seed), pixel)
-    rgb[pixel] = wp.vec3ub(
-        _encode(tone, light[0], sigma * gauss[int(bits & wp.uint32(1023))]),
-        _encode(tone, light[1], sigma * gauss[int((bits >> wp.uint32(10)) & wp.uint32(1023))]),
-        _encode(tone, light[2], sigma * gauss[int((bits >> wp.uint32(20)) & wp.uint32(1023))]),
+    albedo = albedo_of(look, tissue, volumes, vessels, place, n_rest, footprint, relief[3], slow, shape[3])
+    alpha2 = lobe_of(tissue, level, footprint)
+    light = light_from(
+        look,
+        p,
+        ray,
+        distance,
+        n,
+        gradient,
+        albedo,
+        alpha2,
+        tissue.film,
+        tissue.wrap,
+        shape[3],
+        vignette[pixel],
+        lit[pixel],
     )
+    brightness = brightness_of(light)
+    luminance[pixel] = brightness
+    sigma = deviation_of(look, brightness * look.gain)
+    rgb[pixel] = picture_of(tone, gauss, look.seed, pixel, light * look.gain, sigma)

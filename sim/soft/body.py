@@ -63,7 +63,7 @@ class SoftBody:
 
     @property
     def device_positions(self) -> wp.array:
-        """Nodes [m] on the device; read only."""
+        """Nodes [m] on the device; read only. After a cut, or the return to another state of cuts, another array."""
         return self._solver.x.device
 
     @property

@@ -11,7 +11,7 @@ that it is never indefinite. The lambda term acts on the mean of a domain, see `
 
 import warp as wp
 
-from sim.soft.element import deformation, domain_mean, shape_gradient
+from sim.soft.element import add_corner_forces, add_dilatation, deformation, domain_mean, shape_gradient
 from sim.soft.inversion_guard import guard_energy, guard_pressure, guard_stiffness
 from sim.soft.precision import Mat33, Real, Vec3
 from sim.soft.rotation import cofactor, rotation
@@ -54,10 +54,7 @@ def strain(
     j = wp.determinant(f)
     jacobian[e] = j
     difference = f - r
-    quarter = wp.ddot(r, f) * volume[e] * Real(0.25)
-    for i in range(4):
-        d = domain[e, i]
-        wp.atomic_add(dilatation, d, quarter / domain_volume[d])
+    add_dilatation(wp.ddot(r, f), volume[e], domain, domain_volume, e, dilatation)
     density = shear[e] * wp.ddot(difference, difference) + guard_energy(j, shear[e])
     wp.atomic_add(energy, 0, volume[e] * density)
 
@@ -88,14 +85,12 @@ def stress(
         gradient: [N]; added to.
     """
     e = wp.tid()
-    inverse = rest_inverse[e]
     f = deformation(x, tets, rest_inverse, e)
     r = direction[e]
     p = domain_mean(pressure, domain, e)
     guard = guard_pressure(wp.determinant(f), shear[e])
     piola = volume[e] * (Real(2.0) * shear[e] * (f - r) + p * r + guard * cofactor(f))
-    for i in range(4):
-        wp.atomic_add(gradient, tets[e, i], piola * shape_gradient(inverse, i))
+    add_corner_forces(piola, rest_inverse[e], tets, e, gradient)
 
 
 @wp.kernel(enable_backward=False)

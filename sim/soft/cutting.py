@@ -55,6 +55,8 @@ class Cut:
     velocities: Float64[np.ndarray, "m 3"]
     """[m/s]"""
     sweep: Sweep
+    edge: float
+    """Mean length of the edges there [m]."""
 
 
 def cut_mesh(
@@ -118,13 +120,14 @@ def cut_mesh(
         mesh=after,
         source=source,
         opened=opened.astype(np.int32),
-        side=_sides(after, now, sweep, opened, stayed),
+        side=_sides(after, now, sweep, edge, stayed),
         moved=where,
         positions=now,
         velocities=_keep_momentum(
             (mesh, positions, velocities), (after, now, places.carried[source, 3:]), where, source
         ),
         sweep=sweep,
+        edge=edge,
     )
 
 
@@ -161,19 +164,19 @@ def _crossed(
 
 
 def _sides(
-    mesh: TetMesh,
-    now: NDArray[np.float64],
-    sweep: Sweep,
-    opened: NDArray[np.integer],
-    stayed: NDArray[np.integer],
+    mesh: TetMesh, now: NDArray[np.float64], sweep: Sweep, edge: float, stayed: NDArray[np.integer]
 ) -> NDArray[np.int8]:
-    """Tell on which side of the cut the elements at it are; those that stayed are with the other side."""
+    """Tell on which side the elements along this cut and what of earlier ones is near are.
+
+    Those that stayed are with the other side.
+    """
     at = np.zeros(len(mesh.nodes), np.bool_)
-    at[mesh.face_corners(opened)] = True
+    at[mesh.face_corners(mesh.cut_faces)] = True
     near = np.flatnonzero(at[mesh.tets].any(axis=1))
-    height, _, _ = sweep.measure(now[mesh.tets[near]].mean(axis=1))
+    height, outside, _ = sweep.measure(now[mesh.tets[near]].mean(axis=1))
+    close = (outside <= 2 * edge) & (np.abs(height) <= 2 * edge)
     side = np.zeros(len(mesh.tets), np.int8)
-    side[near] = np.where(height >= 0, 1, -1)
+    side[near[close]] = np.where(height[close] >= 0, 1, -1)
     side[stayed] *= -1
     return side
 

@@ -32,6 +32,31 @@ def domain_mean(pressure: wp.array[Real], domain: wp.array2d[wp.int32], e: wp.in
     return Real(0.25) * total
 
 
+@wp.func
+def add_dilatation(
+    whole: Real,
+    volume: Real,
+    domain: wp.array2d[wp.int32],
+    domain_volume: wp.array[Real],
+    e: wp.int32,
+    dilatation: wp.array[Real],
+) -> None:
+    """Add an element's dilatation to the means of the domains of its quarters."""
+    quarter = whole * volume * Real(0.25)
+    for i in range(4):
+        d = domain[e, i]
+        wp.atomic_add(dilatation, d, quarter / domain_volume[d])
+
+
+@wp.func
+def add_corner_forces(
+    piola: Mat33, rest_inverse: Mat33, tets: wp.array2d[wp.int32], e: wp.int32, gradient: wp.array[Vec3]
+) -> None:
+    """Add to an element's corners the derivative of its energy [N], from that by F, times the volume [J]."""
+    for i in range(4):
+        wp.atomic_add(gradient, tets[e, i], piola * shape_gradient(rest_inverse, i))
+
+
 @wp.kernel(enable_backward=False)
 def dilatation_rows(
     rest_inverse: wp.array[Mat33],

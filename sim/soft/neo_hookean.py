@@ -13,7 +13,7 @@ with the element, and keeps it from inverting where its domain is sound.
 
 import warp as wp
 
-from sim.soft.element import deformation, domain_mean, shape_gradient
+from sim.soft.element import add_corner_forces, add_dilatation, deformation, domain_mean
 from sim.soft.inversion_guard import guard_energy, guard_pressure, guard_stiffness
 from sim.soft.precision import Mat33, Real, Vec3
 from sim.soft.rotation import cofactor
@@ -59,10 +59,7 @@ def strain(
     direction[e] = cofactor(f)
     j = wp.determinant(f)
     jacobian[e] = j
-    quarter = j * volume[e] * Real(0.25)
-    for i in range(4):
-        d = domain[e, i]
-        wp.atomic_add(dilatation, d, quarter / domain_volume[d])
+    add_dilatation(j, volume[e], domain, domain_volume, e, dilatation)
     square = wp.ddot(f, f)
     density = square - Real(3.0) - wp.log((square + Real(1.0)) / Real(4.0))
     density += BULK * ((j - BULK_REST) * (j - BULK_REST) - (Real(1.0) - BULK_REST) * (Real(1.0) - BULK_REST))
@@ -95,15 +92,13 @@ def stress(
         gradient: [N]; added to.
     """
     e = wp.tid()
-    inverse = rest_inverse[e]
     f = deformation(x, tets, rest_inverse, e)
     p = domain_mean(pressure, domain, e)
     j = wp.determinant(f)
     p += BULK * shear[e] * (j - BULK_REST) + guard_pressure(j, shear[e])
     stiff = shear[e] * (Real(1.0) - Real(1.0) / (wp.ddot(f, f) + Real(1.0)))
     piola = volume[e] * (stiff * f + p * direction[e])
-    for i in range(4):
-        wp.atomic_add(gradient, tets[e, i], piola * shape_gradient(inverse, i))
+    add_corner_forces(piola, rest_inverse[e], tets, e, gradient)
 
 
 @wp.kernel(enable_backward=False)

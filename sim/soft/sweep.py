@@ -39,6 +39,14 @@ class Sweep:
         longest = np.ptp(both.reshape(-1, 3), axis=0).max()
         return both[area > 1e-9 * longest**2]
 
+    def longer(self, back: float) -> "Sweep":
+        """Return the sweep of a blade that came from farther back [m], in the direction in which its middle moves."""
+        before, after = np.array([self.first_before, self.second_before]), np.array([self.first, self.second])
+        way = after.mean(axis=0) - before.mean(axis=0)
+        start = before - back * way / max(float(np.linalg.norm(way)), 1e-300)
+        first, second = ((float(x), float(y), float(z)) for x, y, z in start)
+        return Sweep(first, second, self.first, self.second)
+
     def crosses(self, p: Float[np.ndarray, "k 3"], q: Float[np.ndarray, "k 3"]) -> NDArray[np.bool_]:
         """Tell which segments from p to q [m] pass from one side to the other, shape (k,).
 

@@ -128,6 +128,8 @@ def test_missing_and_damaged_files_are_refused(model, tmp_path):
         ({"format": "other"}, "format"),
         ({"size": "XXL"}, "size"),
         ({"size": "M"}, "expected"),
+        ({"size": "linear"}, "expected"),
+        ({"activation": "step"}, "activation"),
         ({"classes": ["a"]}, "classes"),
         ({"lumen_distance": 0.1}, "lumen"),
         ({"camera": {"width": 3}}, "camera"),

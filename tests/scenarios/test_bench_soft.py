@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from scenarios.bench.linear_fem import quadratic_displacement, static_displacement
-from scenarios.bench.soft import FRAME, bullet_frames, error_against_linear_elements, pressed_frames, sphere_centre
+from scenarios.bench.soft import (
+    FRAME,
+    bullet_frames,
+    cut_times,
+    error_against_linear_elements,
+    pressed_frames,
+    rendered_frames,
+    sphere_centre,
+)
 from sim.soft.tet_mesh import tet_mesh
 from sim.soft.tet_shapes import box
 
@@ -24,6 +32,17 @@ def test_both_are_pressed_by_the_same_sphere(coarse):
     depths = [SIZE[1] + 0.02 - sphere_centre(frame)[1] for frame in (0, 5, 10, 20)]
     np.testing.assert_allclose(depths, [0, 0.005, 0.010, 0.010])
     assert pytest.approx(1 / 60) == FRAME
+
+
+def test_cuts_are_timed(coarse):
+    whole, pattern = cut_times(coarse)
+    assert 0 < pattern < whole < 10
+
+
+def test_pictures_of_the_frames_are_timed_too(coarse):
+    times = rendered_frames(coarse, 3)
+    assert len(times) == 3
+    assert min(times) > 1e-4
 
 
 def test_the_error_after_settling_is_small(coarse):

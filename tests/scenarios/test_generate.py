@@ -1,5 +1,6 @@
 import shutil
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from assets.errors import InputError
 from assets.mesh import Mesh
 from assets.patient import Organ
 from assets.patient_io import save_patient
+from scenarios.export.reprojection import with_static_flow
 from scenarios.generate import GenerateOptions, generate, split_of
 from sim.dataset_index import read_dataset
 from sim.shards import read_shard
@@ -50,6 +52,30 @@ def test_one_seed_gives_the_same_bytes_in_another_folder_with_other_workers(opti
     generate(replace(options, out=tmp_path / "two", workers=2))
     assert content(tmp_path / "two") == first
     assert sum(name.endswith(".tar") for name in first) == 2
+
+
+def test_channels_on_request_are_recorded_with_flow_from_frame_to_frame(options, first, tmp_path):
+    wanted = ("part", "distance", "object_point", "light_distance", "flow", "flow_back")
+    generate(replace(options, out=tmp_path / "more", channels=wanted))
+    shard = next(path for path in sorted((tmp_path / "more").glob("*.tar")))
+    frames = [sample.frame() for sample in read_shard(shard)]
+    plain = [sample.frame() for sample in read_shard(options.out / shard.name)]
+    assert len(frames) == len(plain) == options.frames
+    for frame, other in zip(frames, plain, strict=True):
+        np.testing.assert_array_equal(frame.rgb, other.rgb)
+        seen = frame.depth > 0
+        assert (frame.distance[seen] >= frame.depth[seen]).all()
+        np.testing.assert_array_equal(frame.part > 0, seen)
+        assert (frame.object_point[seen] != 0).any(axis=-1).all()
+    assert not frames[0].flow_back_valid.any()
+    assert not frames[-1].flow_valid.any()
+    for before, after in pairwise(frames):
+        expected = with_static_flow(before, after)
+        both = before.flow_valid & expected.flow_valid
+        assert both.mean() > 0.1
+        # Depth in steps of 10 um moves the reprojection; flow itself has steps of 1/64 px.
+        np.testing.assert_allclose(before.flow[both], expected.flow[both], atol=0.03)
+        assert after.flow_back_valid.any()
 
 
 def test_another_seed_gives_other_bytes(options, first, tmp_path):

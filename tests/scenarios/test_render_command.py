@@ -7,7 +7,7 @@ import pytest
 from assets.errors import InputError
 from assets.patient import Centreline, Patient
 from scenarios.colonoscopy import endoscope_camera
-from scenarios.render_command import RenderOptions, find_centreline, poses_along, read_frame, write_frame
+from scenarios.render_command import RenderOptions, find_centreline, poses_along, read_frame, render, write_frame
 from sim.frame import Frame
 
 
@@ -72,6 +72,25 @@ def test_a_frame_is_kept_exactly_in_npz_and_as_png(tmp_path: Path) -> None:
     (tmp_path / "0000.rgb.png").unlink()
     with pytest.raises(InputError, match=r"0000: expected a member rgb\.png"):
         read_frame(tmp_path / "0000")
+
+
+def test_channels_on_request_are_written_and_read_back(tube_folder, tmp_path: Path) -> None:
+    wanted = ("part", "distance", "object_point", "light_distance", "flow", "flow_back")
+    options = RenderOptions(str(tube_folder), tmp_path / "out", size=(40, 40), frames=3, threads=1, channels=wanted)
+    render(options)
+    frames = [read_frame(tmp_path / "out" / f"{index:04d}") for index in range(3)]
+    for frame in frames:
+        assert frame.part is not None
+        np.testing.assert_array_equal(frame.part > 0, frame.depth > 0)
+        assert frame.light_distance is not None
+        assert frame.light_distance.any()
+    assert frames[0].flow_valid.any()
+    assert not frames[2].flow_valid.any()
+    assert frames[0].flow_back_valid is not None
+    assert not frames[0].flow_back_valid.any()
+    with np.load(tmp_path / "out" / "0001.npz") as stored:
+        assert {*wanted, "flow_valid", "flow_back_valid"} <= set(stored)
+        np.testing.assert_allclose(stored["distance"], frames[1].distance, atol=0.51e-5)
 
 
 def test_senseless_options_are_refused() -> None:

@@ -1,4 +1,7 @@
-"""Flow against closed forms and against Embree's answer to what is seen in the next frame."""
+"""Flow against closed forms, the projected surface, and Embree's answer to what is seen in the next frame."""
+
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -6,18 +9,24 @@ import trimesh
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
+from assets.errors import InputError
 from assets.labels import label_id
 from assets.materials import load_materials
 from assets.mesh import Mesh
 from assets.transforms import apply, compose, inverse, look_along
+from scenarios.export.reprojection import with_static_flow
 from sim.camera import Camera
-from sim.flow import with_flow
+from sim.flow import FlowRecorder
 from sim.render.renderer import Renderer
 from sim.scene_objects import SceneObject
 
 SIZE = 96
 PINHOLE = Camera.with_fov(SIZE, SIZE, 90.0, model="pinhole")
 FISHEYE = Camera.with_fov(SIZE, SIZE, 140.0)
+BROWN = Camera(SIZE, SIZE - 6, 62.0, 60.0, 48.3, 44.8, "brown", (-0.28, 0.07, 0.004, -0.006, -0.008))
+C3VD = tuple(np.array([769.2, -8.13e-4, -6.26e-7, -1.2e-9]) * (SIZE / 1350) ** np.array([1, -1, -2, -3]))
+OMNI = Camera.omnidirectional(SIZE, SIZE - 6, (48.3, 44.8), (*map(float, C3VD), 0.997, 0.004, -0.003))
+CAMERAS = {"pinhole": PINHOLE, "fisheye": FISHEYE, "brown": BROWN, "omnidirectional": OMNI}
 
 
 def solid(name, vertices, triangles):
@@ -38,9 +47,16 @@ def at(x=0.0, y=0.0, z=0.0):
     return compose(np.eye(3), np.array([x, y, z]))
 
 
+def flow_of(renderer, first, second):
+    """Render two poses of a still scene; the first frame with its flow."""
+    recorder = FlowRecorder(renderer)
+    recorder.add(renderer.render(first))
+    return recorder.add(renderer.render(second))
+
+
 def test_sideways_past_a_plane():
     with Renderer([plane(0.05)], PINHOLE) as renderer:
-        frame = with_flow(renderer.render(at()), renderer.render(at(x=0.002, y=-0.001)))
+        frame = flow_of(renderer, at(), at(x=0.002, y=-0.001))
     du, dv = -PINHOLE.fx * 0.002 / 0.05, PINHOLE.fy * 0.001 / 0.05
     column, row = np.meshgrid(np.arange(SIZE), np.arange(SIZE))
     stays = (column + du >= -0.5) & (row + dv <= SIZE - 0.5)
@@ -55,7 +71,7 @@ def test_turning_shifts_a_fisheye_along_its_meridian():
     with Renderer([ball(np.zeros(3), 0.05)], FISHEYE) as renderer:
         outside = at(z=-0.1)
         after = compose(turned, np.array([0, 0, -0.1]))
-        frame = with_flow(renderer.render(outside), renderer.render(after))
+        frame = flow_of(renderer, outside, after)
     # On the row through the centre the radius is the focal length times the angle.
     row = SIZE // 2
     valid = frame.flow_valid[row]
@@ -67,7 +83,7 @@ def test_turning_shifts_a_fisheye_along_its_meridian():
 def test_standing_still_is_no_flow(camera):
     with Renderer([plane(0.05), ball(np.array([0.005, 0, 0.03]), 0.006)], camera) as renderer:
         frame = renderer.render(at())
-        still = with_flow(frame, renderer.render(at()))
+        still = flow_of(renderer, at(), at())
     np.testing.assert_array_equal(still.flow_valid, frame.instance > 0)
     np.testing.assert_allclose(still.flow, 0, atol=1e-3)
     np.testing.assert_array_equal(still.rgb, frame.rgb)
@@ -78,8 +94,8 @@ def test_valid_is_what_embree_sees_in_the_next_frame(camera):
     objects = [plane(0.06), ball(np.array([0.008, 0, 0.03]), 0.008), ball(np.array([-0.01, 0.01, 0.04]), 0.006)]
     after = look_along(np.array([-0.15, 0.1, 1.0]), np.array([0.0, -1.0, 0.0]), np.array([0.009, -0.004, 0.004]))
     with Renderer(objects, camera) as renderer:
-        before, following = renderer.render(at()), renderer.render(after)
-    frame = with_flow(before, following)
+        before = renderer.render(at())
+        frame = flow_of(renderer, at(), after)
 
     scene = EmbreeScene(robust=True)
     for item in objects:
@@ -103,3 +119,149 @@ def test_valid_is_what_embree_sees_in_the_next_frame(camera):
     target = np.stack([column, row], -1)[seen] + frame.flow[seen]
     valid = frame.flow_valid[seen]
     np.testing.assert_allclose(target[valid], pixels[valid], atol=1e-2)
+
+
+def sheet(z, side=0.04, cells=24):
+    """A square of many triangles across the axis."""
+    places = np.linspace(-side / 2, side / 2, cells + 1)
+    x, y = np.meshgrid(places, places)
+    corner = np.arange((cells + 1) ** 2).reshape(cells + 1, cells + 1)
+    a, b, c, d = corner[:-1, :-1], corner[:-1, 1:], corner[1:, :-1], corner[1:, 1:]
+    triangles = np.concatenate([np.stack([a, c, b], -1).reshape(-1, 3), np.stack([b, c, d], -1).reshape(-1, 3)])
+    return solid("sheet", np.stack([x, y, np.full_like(x, z)], -1).reshape(-1, 3), triangles)
+
+
+def pair(renderer, change):
+    """Render, change the scene, render: the first frame with its flow, and the second with its flow back."""
+    recorder = FlowRecorder(renderer, back=True)
+    recorder.add(renderer.render(np.eye(4)))
+    change(renderer.scene)
+    first = recorder.add(renderer.render(np.eye(4)))
+    return first, recorder.finish()
+
+
+def pixels(camera):
+    column, row = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
+    return np.stack([column, row], -1)
+
+
+def test_stretched_sheet():
+    """Twice as wide: each point moves as far as it is off the middle; back, half as far the other way."""
+    item = sheet(0.05)
+    wide = (item.mesh.vertices * np.array([2, 1, 1])).astype(np.float32)
+    with Renderer([item], PINHOLE) as renderer:
+        first, second = pair(renderer, lambda scene: scene.deform("sheet", wide))
+    off = pixels(PINHOLE)[..., 0] - PINHOLE.cx
+    valid = first.flow_valid
+    inside = (first.instance > 0) & (np.abs(2 * off) <= SIZE / 2)
+    assert inside.sum() > 1000
+    np.testing.assert_array_equal(valid, inside)
+    np.testing.assert_allclose(first.flow[valid][:, 0], off[valid], atol=2e-4)
+    np.testing.assert_allclose(first.flow[valid][:, 1], 0, atol=2e-4)
+    back = second.flow_back_valid
+    np.testing.assert_array_equal(back, second.instance > 0)
+    np.testing.assert_allclose(second.flow_back[back][:, 0], -off[back] / 2, atol=2e-4)
+    assert not second.flow_valid.any()
+
+
+@pytest.mark.parametrize("visibility", ["raster", "raycast"])
+@pytest.mark.parametrize("name", CAMERAS)
+def test_rigid_motion_of_one_object(name, visibility):
+    """Its points go with it, the wall behind stays; what the ball covers or uncovers is known from its two outlines."""
+    camera = CAMERAS[name]
+    start, end = np.array([-0.006, 0.0, 0.04]), np.array([0.007, 0.003, 0.036])
+    mover = replace(ball(np.zeros(3), 0.008), name="mover")
+    turn = look_along(np.array([0.1, 0.2, 1.0]), np.array([0.1, 1.0, 0.0]), np.zeros(3))[:3, :3]
+    T = compose(turn, end)
+    with Renderer([plane(0.07), mover], camera, visibility=visibility) as renderer:
+        renderer.scene.move("mover", compose(np.eye(3), start))
+        first, second = pair(renderer, lambda scene: scene.move("mover", T))
+    rays, shown = camera.rays()
+    seen = first.depth > 0
+    points = rays.astype(np.float64) * (first.depth / np.where(seen, rays[..., 2], 1))[..., None]
+    moved = np.where((first.instance == 2)[..., None], apply(T @ inverse(compose(np.eye(3), start)), points), points)
+    expected = camera.project(moved)[0] - pixels(camera)
+    valid = first.flow_valid
+    assert (valid & (first.instance == 2)).sum() > 80
+    np.testing.assert_allclose(first.flow[valid], expected[valid], atol=5e-3)
+    # The wall stays, and is not seen where the ball is now; a pixel of doubt about its outline.
+    wall = first.instance == 1
+    directions = np.where(shown[..., None], rays, [0, 0, -1])
+    apart = np.linalg.norm(np.cross(directions, end), axis=-1)
+    doubt = 1.1 * 0.04 / camera.fx
+    hidden, free = wall & (apart < 0.008 - doubt), wall & (apart > 0.008 + doubt)
+    assert hidden.sum() > 50
+    assert not valid[hidden].any()
+    assert valid[free].all()
+    # Back: the wall where the ball was has come into view.
+    wall = second.instance == 1
+    apart = np.linalg.norm(np.cross(directions, start), axis=-1)
+    uncovered = wall & (apart < 0.008 - doubt)
+    assert uncovered.sum() > 50
+    assert not second.flow_back_valid[uncovered].any()
+    assert second.flow_back_valid[wall & (apart > 0.008 + doubt)].all()
+
+
+@pytest.mark.parametrize("name", CAMERAS)
+def test_flow_of_a_deformation_is_the_projected_surface(name):
+    """Against the path of each seen point in small steps: its place on the triangle, projected at each time."""
+    camera = CAMERAS[name]
+    item = ball(np.array([0.004, -0.003, 0.04]), 0.012)
+    rest = item.mesh.vertices.astype(np.float64)
+
+    def at_time(t):
+        bent = np.stack([np.sin(rest[:, 1] / 0.005), rest[:, 2] - 0.04, 0 * rest[:, 0]], -1)
+        return (rest + t * 0.003 * bent).astype(np.float32)
+
+    with Renderer([item], camera) as renderer:
+        seen = renderer.visibility(np.eye(4))
+        first, _ = pair(renderer, lambda scene: scene.deform("ball", at_time(1.0)))
+    where = first.flow_valid
+    assert where.sum() > 150
+    corners = item.mesh.triangles[seen.triangle[where]]
+    weights = np.concatenate([seen.weights[where], 1 - seen.weights[where].sum(-1, keepdims=True)], -1)
+    path = np.zeros((where.sum(), 2))
+    times = np.linspace(0, 1, 11)
+    for before, after in pairwise(times):
+        places = [
+            camera.project(np.einsum("nk,nkc->nc", weights, at_time(t)[corners].astype(np.float64)))[0]
+            for t in (before, after)
+        ]
+        path += places[1] - places[0]
+    np.testing.assert_allclose(first.flow[where], path, atol=3e-3)
+
+
+@pytest.mark.parametrize("name", CAMERAS)
+def test_agrees_with_reprojected_depth_where_nothing_moves(name):
+    objects = [plane(0.06), ball(np.array([0.008, 0, 0.03]), 0.008)]
+    after = look_along(np.array([-0.15, 0.1, 1.0]), np.array([0.0, -1.0, 0.0]), np.array([0.009, -0.004, 0.004]))
+    with Renderer(objects, CAMERAS[name]) as renderer:
+        frame = flow_of(renderer, at(), after)
+        expected = with_static_flow(frame, renderer.render(after))
+    # The reprojection counts a point as seen if any pixel around it shows it, so it differs along outlines.
+    assert (frame.flow_valid == expected.flow_valid).mean() > 0.99
+    assert (frame.flow_valid & ~expected.flow_valid).mean() < 1e-3
+    both = frame.flow_valid & expected.flow_valid
+    np.testing.assert_allclose(frame.flow[both], expected.flow[both], atol=2e-3)
+
+
+def test_cut_tissue_is_not_followed_but_the_rest_is():
+    item = sheet(0.05)
+    half = Mesh(item.mesh.vertices, item.mesh.triangles[::2])
+    with Renderer([item, plane(0.07)], PINHOLE) as renderer:
+        first, second = pair(renderer, lambda scene: scene.replace_mesh("sheet", half))
+    assert not first.flow_valid[first.instance == 1].any()
+    plain = first.instance == 2
+    assert first.flow_valid[plain].all()
+    np.testing.assert_allclose(first.flow[plain], 0, atol=1e-3)
+    assert not second.flow_back_valid[second.instance == 1].any()
+
+
+def test_snapshots_are_taken_of_pictures():
+    with Renderer([plane(0.05)], PINHOLE) as renderer:
+        with pytest.raises(InputError, match="right after a picture"):
+            renderer.snapshot()
+        renderer.render(at())
+        renderer.scene.move("plane", at(z=0.001))
+        with pytest.raises(InputError, match="right after a picture"):
+            renderer.snapshot()

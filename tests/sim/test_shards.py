@@ -2,6 +2,7 @@ import errno
 import json
 import tarfile
 from contextlib import suppress
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -57,6 +58,40 @@ def test_every_channel_comes_back_within_its_stated_quantisation() -> None:
     np.testing.assert_array_equal(back.depth == 0, frame.depth == 0)
     np.testing.assert_array_equal(back.normal.any(axis=-1), frame.normal.any(axis=-1))
     assert back.depth.dtype == back.normal.dtype == back.flow.dtype == np.float32
+
+
+def test_channels_on_request_come_back_and_are_missing_where_not_asked_for() -> None:
+    frame, rng = make_frame(), np.random.default_rng(3)
+    seen = frame.instance > 0
+    full = replace(
+        frame,
+        part=(rng.integers(1, 65536, (HEIGHT, WIDTH)) * seen).astype(np.uint16),
+        distance=(rng.uniform(1e-3, 0.65, (HEIGHT, WIDTH)) * seen).astype(np.float32),
+        light_distance=(rng.uniform(1e-3, 0.65, (HEIGHT, WIDTH)) * seen).astype(np.float32),
+        object_point=(rng.uniform(-1.6, 1.6, (HEIGHT, WIDTH, 3)) * seen[..., None]).astype(np.float32),
+        flow_back=-frame.flow,
+        flow_back_valid=frame.flow_valid,
+    )
+    back = decode(encode(full, {}, key="a"))
+    assert back.part is not None
+    np.testing.assert_array_equal(back.part, full.part)
+    np.testing.assert_array_equal(back.flow_back_valid, full.flow_back_valid)
+    assert np.abs(back.distance - full.distance).max() <= 0.5e-5 * 1.01
+    assert np.abs(back.light_distance - full.light_distance).max() <= 0.5e-5 * 1.01
+    assert np.abs(back.object_point - full.object_point).max() <= 0.5 * codec.OBJECT_STEP * 1.01
+    assert np.abs(back.flow_back - full.flow_back).max() <= 0.5 / 64 * 1.001
+    assert not back.object_point[~seen].any()
+    plain = decode(encode(frame, {}, key="a"))
+    assert all(
+        getattr(plain, name) is None for name in ("part", "distance", "light_distance", "object_point", "flow_back")
+    )
+    assert all(f"{name}.png" in codec.CONVENTIONS for name in codec.OPTIONAL)
+    far = replace(full, object_point=np.full((HEIGHT, WIDTH, 3), 1.7, np.float32))
+    with pytest.raises(ValueError, match=r"object_point: expected at most 1\.638 m"):
+        encode(far, {}, key="a")
+    deep = replace(full, distance=np.full((HEIGHT, WIDTH), 0.7, np.float32))
+    with pytest.raises(ValueError, match=r"distance: expected at most 0\.65535 m"):
+        encode(deep, {}, key="a")
 
 
 def test_normals_stay_within_their_angle_in_all_directions() -> None:

@@ -9,9 +9,9 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from assets.labels import label_id
+from scenarios.export.reprojection import with_static_flow
 from sim.camera import Camera
 from sim.dataset_index import write_dataset
-from sim.flow import with_flow
 from sim.frame import Frame
 from sim.shards import encode, index_record, read_shard, write_shard
 
@@ -82,7 +82,7 @@ def samples(patient: str, split: str, camera: Camera, frames: int, episodes: int
         views = [render(camera, pose(step, seed + episode), 0.3 * step) for step in range(frames)]
         for step, frame in enumerate(views):
             if step + 1 < frames:
-                frame = with_flow(frame, views[step + 1])
+                frame = with_static_flow(frame, views[step + 1])
             meta = {
                 "patient": patient,
                 "split": split,

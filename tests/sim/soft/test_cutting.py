@@ -13,6 +13,7 @@ from sim.soft.contact import Capsule
 from sim.soft.cutters import Edge, Scissors
 from sim.soft.cutting import CutOptions, cut_mesh
 from sim.soft.newton import SoftOptions
+from sim.soft.report import SoftFaultError
 from sim.soft.snapping import shape
 from sim.soft.splitting import pieces
 from sim.soft.sweep import Sweep
@@ -307,6 +308,43 @@ def test_a_state_of_before_a_cut_and_one_of_after_both_come_back(block):
     fresh.cut(across(0.043))
     fresh.step(FRAME)
     assert go_on(fresh) == first
+
+
+def test_what_goes_wrong_after_a_cut_is_named_and_the_state_kept(block):
+    body = SoftBody(block, name="liver")
+    body.fix(block.nodes[:, 0] < 1e-9)
+    cut = body.cut(across(0.043))
+    body.step(FRAME)
+    before = body.positions
+    new = len(cut.source) - 1
+    body.load([new], [1e300, 0.0, 0.0])
+    with pytest.raises(SoftFaultError, match="liver: not finite") as caught:
+        body.step(FRAME)
+    assert caught.value.faults[0].index < len(cut.source)
+    assert body.positions.tobytes() == before.tobytes()
+    body.load([new], [0.0, 0.0, 0.0])
+    assert body.step(FRAME).faults == ()
+    body.fix(np.arange(len(cut.source)))
+    body.move([new], body.positions[[new]] + [0.05, 0.0, 0.0])
+    with pytest.raises(SoftFaultError, match="liver: inverted") as caught:
+        body.step(FRAME)
+    assert new in body.mesh.tets[caught.value.faults[0].index]
+
+
+def test_a_tool_in_the_cut_is_outside_of_the_tissue_and_one_in_a_half_is_not(block):
+    body = free_body(block)
+    body.fix(np.arange(len(block.nodes)))
+    body.cut(across(0.043))
+    piece = pieces(body.mesh)
+    right = np.zeros(len(body.positions), bool)
+    right[body.mesh.tets[piece == piece[-1]]] = True
+    body.place(body.mesh.nodes + np.where(right[:, None], [0.02, 0, 0], 0.0))
+    body.fix(np.arange(len(body.positions)))
+    body.set_tools([Capsule((0.053, 0.02, 0.03), (0.053, 0.02, 0.03), 0.004)])
+    assert body.step(FRAME).faults == ()
+    body.set_tools([Capsule((0.075, 0.02, 0.03), (0.075, 0.02, 0.03), 0.004)])
+    with pytest.raises(SoftFaultError, match="tunnelled"):
+        body.step(FRAME)
 
 
 _RUN = """

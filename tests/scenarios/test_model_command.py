@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+
+from assets.errors import InputError
+from perception.checkpoint import ModelConfig, save_model
+from perception.network import build
+from scenarios.cli import main
+from scenarios.model_command import ExportOptions
+from scenarios.models import model_named
+from sim.camera import Camera
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    save_model(path, build("S"), ModelConfig("S", Camera.with_fov(32, 32, 140.0), {}))
+    return path
+
+
+def test_an_exported_model_agrees_and_can_be_named_in_place_of_the_weights(model):
+    pytest.importorskip("onnx", reason="needs the extra onnx")
+    file = model.with_suffix(".onnx")
+    assert main(["model", "export", str(model), str(file), "--at-most", "model.onnx.difference", "1e-4"]) == 0
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    a, b = (model_named(str(path))(image, 1.0) for path in (model, file))
+    np.testing.assert_allclose(a.probabilities, b.probabilities, atol=1e-4)
+
+
+def test_a_card_is_written_beside_the_model(model):
+    assert main(["model", "card", str(model)]) == 0
+    assert model.with_suffix(".md").read_text().startswith("# Endoscopy network, size S")
+
+
+def test_what_is_no_model_is_refused(tmp_path):
+    (tmp_path / "mine.py").write_text("look = 3\n")
+    with pytest.raises(InputError, match="callable"):
+        model_named(f"{tmp_path / 'mine.py'}:look")
+    with pytest.raises(InputError, match="onnx"):
+        model_named(str(tmp_path / "nothing.onnx"))
+    with pytest.raises(InputError, match=r"\.onnx"):
+        ExportOptions(tmp_path, tmp_path / "model.pt")
