@@ -15,9 +15,12 @@ Picture = Callable[[NDArray[np.float64]], Any]
 
 @dataclass(frozen=True)
 class Race:
-    """Medians [s] of tasks that took turns."""
+    """Tasks that took turns."""
 
     median: dict[str, float]
+    """Time on the clock [s]."""
+    processor: dict[str, float]
+    """Median processor time of all threads of this process together [s]: a busy machine lengthens it less."""
     n: int
     """Rounds."""
 
@@ -33,11 +36,14 @@ def take_turns(
         prepare: What is done before a task, on the same pose, and not timed.
     """
     took: dict[str, list[float]] = {name: [] for name in tasks}
+    worked: dict[str, list[float]] = {name: [] for name in tasks}
     for pose in poses:
         for name, task in tasks.items():
             if prepare and name in prepare:
                 prepare[name](pose)
-            start = time.perf_counter()
+            start, spent = time.perf_counter(), time.process_time()
             task(pose)
             took[name].append(time.perf_counter() - start)
-    return Race({name: statistics.median(times) for name, times in took.items()}, len(poses))
+            worked[name].append(time.process_time() - spent)
+    median, processor = ({name: statistics.median(of) for name, of in kind.items()} for kind in (took, worked))
+    return Race(median, processor, len(poses))

@@ -112,6 +112,9 @@ def bench_render(
     for name, median in race.median.items():
         how = f"{_what(name)}; median of {race.n} interleaved rounds, {machine}"
         figures.append(Figure(f"render.colon.{name}.ms", subset, 1e3 * median, "ms", n=race.n, how=how))
+        worked = 1e3 * race.processor[name]
+        how = f"processor time of all threads, {how}"
+        figures.append(Figure(f"render.colon.{name}.processor_ms", subset, worked, "ms", n=race.n, how=how))
 
     def compare(name: str, rival: float, ours: str, what: str, n: int = race.n) -> None:
         how = f"times as fast as {what}, ours with {_what(ours)}; medians of interleaved rounds, {machine}"
