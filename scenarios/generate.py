@@ -202,6 +202,9 @@ class _Recorder:
         every = self._options.polyp_every if self._shows_sought(moment) else self._options.every
         if moment.situation.step % every:
             return True
+        depth = moment.frame.depth
+        if bool(((depth > 0) & (depth < DEPTH_STEP)).any()):
+            return True  # the lens passes through the surface of a pool: nearer than a step of the depth
         meta: dict[str, Any] = {
             "patient": self._piece.patient,
             "split": self._piece.split,

@@ -1,13 +1,10 @@
 """What the laparoscope's camera shows of a scene whose things move."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from assets.instruments.solids import moved
-from assets.mesh import Mesh
 from sim.camera import Camera
 from sim.frame import Frame
 from sim.instruments.laparoscope import laparoscope_light
@@ -21,35 +18,26 @@ class SceneView:
 
     def __init__(self, objects: Sequence[SceneObject], camera: Camera, *, device: str, threads: int) -> None:
         """Put the objects on the device, each in its own frame."""
-        self._rest = {item.name: item for item in objects}
-        self._shown = dict(self._rest)
-        self._camera, self._device, self._threads = camera, device, threads
-        self._renderer: Renderer | None = None
+        self._renderer = Renderer(objects, camera, device=device, threads=threads)
         self.metered = 0.0
         """Mean luminance of the last picture, as `Renderer.metered`."""
 
     def close(self) -> None:
         """Give back the renderer's threads."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
+        self._renderer.close()
 
     def move(self, name: str, T_world_object: NDArray[np.float64]) -> None:
         """Put an object somewhere, rigidly."""
-        self._show(name, moved(self._rest[name].mesh, T_world_object))
+        self._renderer.scene.move(name, T_world_object)
 
     def deform(self, name: str, vertices: NDArray[np.float32]) -> None:
         """Give an object new vertices [m], world frame."""
-        self._show(name, Mesh(vertices, self._rest[name].mesh.triangles))
+        self._renderer.scene.deform(name, vertices)
 
     def render(
         self, T_world_camera: NDArray[np.float64], *, exposure: float, appearance: Appearance, time: float, seed: int
     ) -> Frame:
         """Render one frame in the light of a laparoscope."""
-        if self._renderer is None:
-            self._renderer = Renderer(
-                list(self._shown.values()), self._camera, device=self._device, threads=self._threads
-            )
         frame = self._renderer.render(
             T_world_camera,
             exposure=exposure,
@@ -60,7 +48,3 @@ class SceneView:
         )
         self.metered = self._renderer.metered
         return frame
-
-    def _show(self, name: str, mesh: Mesh) -> None:
-        self.close()
-        self._shown[name] = replace(self._shown[name], mesh=mesh)
