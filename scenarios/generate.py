@@ -146,6 +146,10 @@ def record_patient(piece: _Piece) -> ShardInfo:
     task = scenario.task
     with task.open_scene(patient, task.camera(*options.size), cache_folder()) as scene:
         if options.channels:
+            if not (hasattr(scene, "channels") and hasattr(scene, "renderer")):
+                raise InputError(
+                    f"channels: expected a task whose scene gives {', '.join(options.channels)}, found {task.name}"
+                )
             scene.channels = chosen(set(options.channels) & set(EXTRAS))
         for episode in range(MAX_EPISODES):
             rng = np.random.default_rng([base, episode])
