@@ -26,7 +26,7 @@ MAX_BYTES = 3 << 30
 """Default bound of a split in memory [bytes]: 3 GiB, some 32,000 frames of 128 x 128 px."""
 
 _BYTES_A_PIXEL = 6  # three of colour, one of class, two of distance
-_FOREIGN = 0.35  # share of the training frames that are made to look like those of another device
+_FOREIGN = 0.2  # share of the training frames that are made to look like those of another device
 _LEAST_SIGMA = 0.7  # cells
 _POLYP_PIXELS = 12  # fewer than this, at 128 x 128, and a frame does not count as one with a polyp
 

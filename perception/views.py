@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from perception.prediction import POLYP
 
-_ZOOMED = 0.5  # share of the frames
+_ZOOMED = 0.3  # share of the frames
 _ZOOM = (0.8, 2.0)  # smallest and largest magnification
 _AT_POLYP = 0.5  # share of the zooms of frames with polyps that go for one,
 _POLYP_SHARE = (0.01, 0.3)  # until it covers such a share of the picture, as in frames that people take of polyps,

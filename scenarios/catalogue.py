@@ -4,10 +4,11 @@ from assets.errors import InputError
 from scenarios.colonoscopy import COLONOSCOPY
 from scenarios.drivers.model import Model
 from scenarios.interface import Driver, Scenario, Task
+from scenarios.liver_survey import LIVER_SURVEY
 from scenarios.models import model_named
 from scenarios.user_code import load_object
 
-SCENARIOS = {COLONOSCOPY.name: COLONOSCOPY}
+SCENARIOS = {one.name: one for one in (COLONOSCOPY, LIVER_SURVEY)}
 
 
 def scenario_named(name: str) -> Scenario:

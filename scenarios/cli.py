@@ -82,6 +82,7 @@ COMMANDS = (
         "synth",
     ),
     Command("render", "render frames with all ground truth", "scenarios.render_command", "RenderOptions", "render"),
+    Command("play", "play a scripted scene with soft organs as a video", "scenarios.play", "PlayOptions", "play"),
     Command(
         "export-scene",
         "write a view as a Mitsuba 3 scene, and compare its path-traced picture",

@@ -117,8 +117,9 @@ class ColonoscopyEpisode:
 
     def count(self, frame: Frame, prediction: Prediction) -> None:
         """Count mucosa seen and polyps found."""
-        on_mucosa = frame.instance == 1 + self._mucosa_object
         triangles = self._scene.renderer.seen_triangles() - self._mucosa_start
+        # A rolling shutter moves the frame's channels, and not what the renderer says of its triangles.
+        on_mucosa = (frame.instance == 1 + self._mucosa_object) & (triangles < self._mucosa.triangle_count)
         self._mucosa.add(frame, np.where(on_mucosa, triangles, -1))
         self._polyps.add(frame, self._detector(prediction))
 

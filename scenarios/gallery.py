@@ -17,13 +17,16 @@ from scenarios.render_command import poses_along, settled
 from sim.atomic import atomic_file
 from sim.degradations.degrade import degrade
 from sim.degradations.settings import AXES, single
+from sim.exposure import AutoExposure
 from sim.frame import Frame
+from sim.render.appearance import Appearance, LightSettings, draw_appearance
 from sim.render.renderer import Renderer
 from sim.scene_objects import objects_of
 
 SEVERITIES = (0.3, 0.6, 1.0)
 _COLUMNS = 8  # frames in a row; two degradations are side by side
 _BAR = 18  # px: height of a row's caption
+_SETTLING_ROUNDS = 6
 _BACK, _TURN = 0.006, 0.12  # m and rad in a tenth of a second: the camera's motion, for motion blur and rolling shutter
 
 
@@ -59,10 +62,12 @@ def gallery(options: GalleryOptions) -> None:
     degraded: Frame | None = None
     with progress("drawing", len(sources) + 1) as advance:
         for source in sources:
-            frames = _along(source, options.size)
-            degraded = degraded or frames[_COLUMNS // 2]
+            frames, looks = _along(source, options)
             caption = source if source.startswith("synth:") else Path(source).name
             rows.append(_row([frame.rgb for frame in frames], caption))
+            if degraded is None:
+                degraded = frames[_COLUMNS // 2]
+                rows.append(_row([frame.rgb for frame in looks], "drawn looks of one view; the last in narrow bands"))
             advance()
         assert degraded is not None
         cells = [_degradation(degraded, axis, options.seed) for axis in AXES]
@@ -72,12 +77,28 @@ def gallery(options: GalleryOptions) -> None:
         stream.write(image_bytes(np.concatenate(rows, axis=0), options.out.suffix.lower()[1:]))
 
 
-def _along(source: str, size: int) -> list[Frame]:
+def _along(source: str, options: GalleryOptions) -> tuple[list[Frame], list[Frame]]:
+    """Return frames along a patient's first centreline, and one of them under other looks."""
     patient = load_source(source)
     if not patient.centrelines:
         raise InputError(f"gallery: expected a patient with a centreline, found none in {source}")
-    with Renderer(objects_of(patient), endoscope_camera(size, size)) as renderer:
-        return [settled(renderer, pose) for pose in poses_along(patient.centrelines[0], _COLUMNS)]
+    rng = np.random.default_rng(options.seed)
+    looks = [draw_appearance(rng) for _ in range(_COLUMNS - 1)] + [Appearance(narrow_band=True)]
+    with Renderer(objects_of(patient), endoscope_camera(options.size, options.size)) as renderer:
+        frames = [settled(renderer, pose) for pose in poses_along(patient.centrelines[0], _COLUMNS)]
+        pose = frames[_COLUMNS // 2].T_world_camera
+        exposures = [_exposure(renderer, pose, look) for look in looks]
+        shadowed = LightSettings(shadows=True)
+        return frames, renderer.render_looks(pose, looks, exposure=exposures, light=shadowed)
+
+
+def _exposure(renderer: Renderer, pose: NDArray[np.float64], look: Appearance) -> float:
+    """Return the gain at which the automatic exposure settles."""
+    exposure = AutoExposure()
+    for _ in range(_SETTLING_ROUNDS):
+        renderer.render(pose, exposure=exposure.gain, appearance=look)
+        exposure.update(renderer.metered, 1.0)
+    return exposure.gain
 
 
 def _degradation(frame: Frame, axis: str, seed: int) -> NDArray[np.uint8]:

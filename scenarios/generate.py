@@ -158,6 +158,10 @@ def record_patient(piece: _Piece) -> ShardInfo:
     task = scenario.task
     with task.open_scene(patient, task.camera(*options.size), cache_folder()) as scene:
         if options.channels:
+            if not (hasattr(scene, "channels") and hasattr(scene, "renderer")):
+                raise InputError(
+                    f"channels: expected a task whose scene gives {', '.join(options.channels)}, found {task.name}"
+                )
             scene.channels = chosen(set(options.channels) & set(EXTRAS))
         for episode in range(MAX_EPISODES):
             rng = np.random.default_rng([base, episode])
@@ -214,6 +218,9 @@ class _Recorder:
         every = self._options.polyp_every if self._shows_sought(moment) else self._options.every
         if moment.situation.step % every:
             return True
+        depth = moment.frame.depth
+        if bool(((depth > 0) & (depth < DEPTH_STEP)).any()):
+            return True  # the lens passes through the surface of a pool: nearer than a step of the depth
         meta: dict[str, Any] = {
             "patient": self._piece.patient,
             "split": self._piece.split,

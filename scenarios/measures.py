@@ -30,6 +30,8 @@ class MucosaSeen:
 
     def __init__(self, mucosa: Mesh) -> None:
         corners = mucosa.vertices[mucosa.triangles].astype(np.float64)
+        self.triangle_count = len(corners)
+        """Of the mucosa's mesh."""
         cells = np.floor(corners.mean(axis=1) / PATCH).astype(np.int64)
         _, self._patch = np.unique(cells, axis=0, return_inverse=True)
         area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2

@@ -14,7 +14,7 @@ from assets.patient import Orifice
 from assets.transforms import compose, unit
 from sim.plain_state import array_of, entries_of, flag_of, from_bytes, number_of, text_of, to_bytes
 from sim.rod_faults import find_fault, watch_rod
-from sim.rod_forces import Rod
+from sim.rod_forces import SAMPLES, Rod
 from sim.rod_kernels import advance_rod
 from sim.scope_state import CONTROL_STEP, ScopeCommand, ScopeState
 from sim.wall_distance import WallDistance
@@ -117,7 +117,7 @@ class FlexibleScope:
             vectors[0],
             *blocks,
             *vectors[1:],
-            wp.zeros(2 * count, dtype=wp.vec4d, device="cpu"),
+            wp.zeros(SAMPLES * count, dtype=wp.vec4d, device="cpu"),
             _doubles(self._drive),
             _doubles(self._gap),
             wp.array(self._frame, dtype=wp.vec3d, device="cpu", copy=False),
@@ -134,7 +134,7 @@ class FlexibleScope:
         rod = Rod()
         rod.spacing = device.spacing
         rod.stretch_stiffness = device.axial_rigidity / device.spacing
-        rod.contact_stiffness = _CONTACT_STIFFNESS
+        rod.contact_stiffness = _CONTACT_STIFFNESS * 2 / SAMPLES
         rod.contact_margin = CONTACT_MARGIN
         rod.contact_ramp = _CONTACT_RAMP
         rod.friction = self.friction

@@ -124,6 +124,10 @@ def settings_of(kind: type[Settings], data: Any, where: str) -> Settings:
         standard = getattr(default, name)
         if isinstance(standard, tuple):
             values[name] = tuple(array_of(value, (len(standard),), f"{where}: {name}").tolist())
+        elif isinstance(standard, bool):
+            values[name] = flag_of(value, f"{where}: {name}")
+        elif isinstance(standard, str):
+            values[name] = text_of(value, f"{where}: {name}")
         elif isinstance(standard, int):
             if not isinstance(value, int) or isinstance(value, bool):
                 raise InputError(f"{where}: {name}: expected a whole number, found {str(value)[:60]!r}")

@@ -11,6 +11,13 @@ import warp as wp
 
 from sim.wall_kernels import rough_distance, smooth_distance
 
+SAMPLES = 4
+"""Places on each segment, its first node among them, at which the wall is felt. A row of balls is no smooth shaft: the
+edge of a fold catches between two of them. With two places on 10 mm the notch is 0.5 mm deep and its flank stands at 21
+degrees, as if friction were 0.4 more; with four it is 0.1 mm, less than the depth over which contact sets in."""
+
+SAMPLE_STEP = wp.constant(wp.float64(1.0 / SAMPLES))
+
 
 @wp.struct
 class Rod:
@@ -282,17 +289,14 @@ def add_contact(
     upper: wp.array[wp.mat33d],
     force: wp.array[wp.vec3d],
 ) -> None:
-    """Add wall contact and friction at every node and every middle of a segment inside the patient.
+    """Add wall contact and friction at every node and in between, inside the patient.
 
     Writes for each sample the normal (x, y, z) and the limit of friction (w) into `pressed`.
     """
-    half = wp.float64(0.5)
-    for sample in range(2 * driven):
-        i = sample // 2
-        share = wp.float64(1.0)  # of node i in the sample's position
-        if sample % 2 == 1:
-            share = half
-        rest = wp.float64(1.0) - share
+    for sample in range(SAMPLES * driven):
+        i = sample // SAMPLES
+        rest = wp.float64(sample % SAMPLES) * SAMPLE_STEP
+        share = wp.float64(1.0) - rest  # of node i in the sample's position
         point = share * x[i] + rest * x[i + 1]
         pressed[sample] = wp.vec4d()
         if wp.dot(point - rod.entrance, rod.axis) > wp.float64(0.0):
@@ -315,7 +319,7 @@ def add_contact(
                 h = contact_slope(rod, gap) * wp.outer(gradient, gradient) + grip * (identity(wp.float64(1.0)) - nn)
                 force[i] = force[i] + share * f
                 diagonal[i] = diagonal[i] + (share * share) * h
-                if sample % 2 == 1:
+                if sample % SAMPLES > 0:
                     force[i + 1] = force[i + 1] + rest * f
                     diagonal[i + 1] = diagonal[i + 1] + (rest * rest) * h
                     upper[i] = upper[i] + (share * rest) * h

@@ -15,6 +15,8 @@ is right.
 import warp as wp
 
 from sim.rod_forces import (
+    SAMPLE_STEP,
+    SAMPLES,
     Rod,
     add_bending,
     add_contact,
@@ -76,11 +78,9 @@ def energy(
         forward = wp.dot(moved, axis)
         total = total + half * rod.drag_across * wp.dot(moved, moved)
         total = total + half * (rod.drag_along - rod.drag_across) * forward * forward - wp.dot(rod.weight, moved)
-    for sample in range(2 * driven):
-        i = sample // 2
-        share = one
-        if sample % 2 == 1:
-            share = half
+    for sample in range(SAMPLES * driven):
+        i = sample // SAMPLES
+        share = one - wp.float64(sample % SAMPLES) * SAMPLE_STEP
         point = share * x[i] + (one - share) * x[i + 1]
         if wp.dot(point - rod.entrance, rod.axis) > wp.float64(0.0):
             found = wall(rod, grid, point, radius[i] + rod.contact_margin)
@@ -188,7 +188,7 @@ def advance_rod(
         force: Work space.
         gradient: Work space.
         before: Work space.
-        pressed: Work space, two for each node.
+        pressed: Work space, SAMPLES for each node.
         drive: Hand [m], insertion [m], axial push at the entrance [N], index of the driven node, Newton iterations.
         gap: Distance of each node's surface to the wall [m], negative in it; written.
         frame: x of the material frame of the segment behind each node, and at 0 of the tip; written.

@@ -4,9 +4,13 @@ import time
 from itertools import cycle
 
 import numpy as np
+from numpy.typing import NDArray
 
 from assets.colon.synthesis import synthetic_colon
+from assets.mesh import Mesh
+from assets.patient import Orifice
 from assets.transforms import look_along
+from scenarios.bench.joint_chain import JOINTS, STEP, JointChain
 from scenarios.bench.stopwatch import Timing, stopwatch
 from scenarios.figures import Figure
 from sim.flexible_scope import FlexibleScope
@@ -14,12 +18,16 @@ from sim.geometry import CentrelineGuide
 from sim.passage import colon_passage
 from sim.scope_state import CONTROL_STEP, ScopeCommand
 from sim.wall_building import drop_orifices
-from sim.wall_distance import colon_lumen, patient_wall_distance
+from sim.wall_distance import WallDistance, colon_lumen, patient_wall_distance
 from sim.world import BulletWorld
 
 _INSERTION = 1.0  # [m] of scope in the colon
+FRAMES = 60
+"""[Hz]; the rod takes as many implicit steps a second."""
 _POINTS = 60  # nodes of a scope that ask for the wall at a time
 _REACH = 0.01  # [m] within which PyBullet looks for the wall; its cost grows with it
+_BATCH, _ASKED = 20_000, 300  # points of one query by the grid, and those that PyBullet is asked for one by one
+_WAY = 0.008  # [m] that the rod and the joint chain are moved to and fro in a control step
 
 
 def bench_physics(*, seed: int = 0, seconds: float = 2.0, threads: int = 2) -> list[Figure]:
@@ -39,7 +47,7 @@ def bench_physics(*, seed: int = 0, seconds: float = 2.0, threads: int = 2) -> l
     figures = [Figure("physics.wall.build.s", subset, build, "s", n=1, how=f"2 mm grid, {threads} threads, not cached")]
 
     scope = FlexibleScope(wall, orifice, line.points, insertion=_INSERTION, friction=0.02)
-    to_and_fro = cycle([ScopeCommand(0.008, 0.1)] * 10 + [ScopeCommand(-0.008, -0.1)] * 10)
+    to_and_fro = cycle([ScopeCommand(_WAY, 0.1)] * 10 + [ScopeCommand(-_WAY, -0.1)] * 10)
     step = stopwatch(lambda: scope.step(next(to_and_fro)), seconds=seconds, least=20)
     figures.append(
         _milliseconds("physics.scope.step.ms", subset, step, f"to and fro at {_INSERTION} m insertion, 1 core")
@@ -74,7 +82,102 @@ def bench_physics(*, seed: int = 0, seconds: float = 2.0, threads: int = 2) -> l
             how="times as fast, in one run",
         ),
     ]
-    return figures
+    return (
+        figures
+        + _queries_in_one_batch(subset, wall, surface, line.points, seed, seconds)
+        + _joint_chain(subset, scope, step.median, surface, orifice, line.points, seconds)
+    )
+
+
+def _queries_in_one_batch(
+    subset: str,
+    wall: WallDistance,
+    surface: Mesh,
+    line: NDArray[np.float64],
+    seed: int,
+    seconds: float,
+) -> list[Figure]:
+    """Measure distances of points within 10 mm of the wall, in one batch, beside PyBullet's of the same points."""
+    rng = np.random.default_rng(seed)
+    near = line[rng.integers(60, len(line) - 40, 4 * _BATCH)] + rng.normal(scale=0.012, size=(4 * _BATCH, 3))
+    found = wall.distance(near)
+    points = near[(found > 0.001) & (found < _REACH - 0.001)][:_BATCH]
+    ours = stopwatch(lambda: wall.query(points), seconds=seconds)
+    asked = points[:_ASKED]
+    with BulletWorld() as world:
+        body = world.add_anatomy(surface)
+        (ball,) = world.add_spheres([1e-4])
+
+        def ask() -> list[float]:
+            distances = []
+            for point in asked:
+                world.place([ball], point[None])
+                contact = world.nearest(ball, body, _REACH)
+                distances.append(np.nan if contact is None else contact.distance + 1e-4)
+            return distances
+
+        theirs = stopwatch(ask, seconds=seconds, least=2)
+        apart = np.abs(np.array(ask()) - wall.distance(asked))
+    each, bullet_each = ours.median / len(points), theirs.median / len(asked)
+    how = f"{len(points)} points within {1e3 * _REACH:.0f} mm of the wall, distance, sign and gradient"
+    return [
+        Figure("physics.wall.query.us", subset, 1e6 * each, "us", n=ours.n, how=f"a point; {how}"),
+        Figure("physics.wall.getclosestpoints.us", subset, 1e6 * bullet_each, "us", n=theirs.n, how="a point, no sign"),
+        Figure(
+            "physics.wall.vs_getclosestpoints",
+            subset,
+            bullet_each / each,
+            "1",
+            n=min(ours.n, theirs.n),
+            how=f"times as fast a point, in one run; the same points, {_ASKED} of them by PyBullet",
+        ),
+        Figure(
+            "physics.wall.apart.mm",
+            subset,
+            1e3 * float(np.nanquantile(apart, 0.9)),
+            "mm",
+            n=len(asked),
+            how="ninth decile of the difference between both",
+        ),
+    ]
+
+
+def _joint_chain(
+    subset: str,
+    scope: FlexibleScope,
+    ours: float,
+    surface: Mesh,
+    orifice: Orifice,
+    line: NDArray[np.float64],
+    seconds: float,
+) -> list[Figure]:
+    """Measure a control step of a joint chain in PyBullet, pushed to and fro as the rod was."""
+    to_and_fro = cycle([_WAY] * 10 + [-_WAY] * 10)
+    with BulletWorld() as world:
+        chain = JointChain(world, surface, orifice, line, scope.device, _INSERTION)
+        theirs = stopwatch(lambda: chain.advance(next(to_and_fro)), seconds=seconds)
+        if not np.isfinite(chain.places()).all():
+            raise RuntimeError("expected PyBullet's joint chain to hold, found it lost")
+    frames = CONTROL_STEP * FRAMES
+    how = f"{JOINTS} hinges over {_INSERTION} m, steps of 1/{round(1 / STEP)} s, to and fro as the rod"
+    return [
+        _milliseconds("physics.joint_chain.step.ms", subset, theirs, f"a control step; {how}"),
+        Figure(
+            "physics.rod.vs_joint_chain",
+            subset,
+            theirs.median / ours,
+            "1",
+            n=theirs.n,
+            how="times as fast over the same simulated time, in one run, one core each",
+        ),
+        Figure(
+            "physics.rod.real_time_factor",
+            subset,
+            CONTROL_STEP / ours,
+            "1",
+            how=f"simulated over spent time at {FRAMES} Hz ({frames:.0f} implicit steps a control step), 1 core",
+        ),
+    ]
 
 
 def _milliseconds(name: str, subset: str, timing: Timing, how: str) -> Figure:

@@ -1,37 +1,33 @@
 """How fast a synthetic colon is rendered with all ground truth, beside other renderers on the same meshes."""
 
 import os
-import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import NDArray
 
 from assets.colon.synthesis import synthetic_colon
 from assets.errors import InputError
 from assets.patient import Patient
 from assets.transforms import look_along
+from scenarios.bench.race import Picture, take_turns
 from scenarios.bench.render_memory import MEMORY_TRIANGLES, bench_memory
 from scenarios.bench.render_rivals import (
     SARAMIS_SAMPLES,
     SARAMIS_SIZE,
-    Picture,
     embree_picture,
     mitsuba_picture,
     vtk_picture,
 )
+from scenarios.bench.render_scene import FlowTask, bench_scene
 from scenarios.figures import Figure
 from sim.camera import Camera
-from sim.flow import FlowRecorder
-from sim.frame import Frame
 from sim.render.renderer import Renderer
 from sim.scene_objects import objects_of
 from sim.tiny_renderer import DrawnWorld
@@ -46,14 +42,6 @@ _RIVAL_SIZE = 256
 _CHANNELS = "rgb with texture, semantic, instance, depth and normal"
 
 
-@dataclass(frozen=True)
-class Race:
-    """Medians [s] of tasks that took turns, and how they were measured."""
-
-    median: dict[str, float]
-    n: int
-
-
 def bench_render(
     folder: Path,
     *,
@@ -63,6 +51,7 @@ def bench_render(
     device: str = "cpu",
     sizes: Sequence[int] = _SIZES,
     memory_triangles: int = MEMORY_TRIANGLES,
+    organ_subdivisions: int = 5,
 ) -> list[dict[str, Any]]:
     """Measure frames from poses along a colon; each round times every renderer once, on the same pose.
 
@@ -74,6 +63,7 @@ def bench_render(
         device: Warp's name for the device.
         sizes: Edges of the square pictures [px].
         memory_triangles: Triangles of the scene whose memory is measured.
+        organ_subdivisions: Of the organ that deforms: 20 x 4^n triangles.
 
     Returns:
         Figures as in `report.json`; those of a rival that is not installed are missing, and a line on stderr says so.
@@ -105,7 +95,8 @@ def bench_render(
             for pose in poses[:3]
         ]
         tasks: dict[str, Picture] = {name: renderer.render for name, renderer in renderers.items()}
-        tasks |= {f"{size}.with_flow": _FlowTask(renderers[f"{size}"]) for size in (rival_size, largest)}
+        flows = {f"{size}.with_flow": FlowTask(renderers[f"{size}"]) for size in (rival_size, largest)}
+        tasks |= flows
         tasks |= {f"tinyrenderer.{size}": partial(world.picture, size, _FOV_DEG) for size in pinholes}
         rivals = _there(
             {
@@ -114,13 +105,16 @@ def bench_render(
             }
         )
         mitsuba = _there({"mitsuba": partial(mitsuba_picture, objects, _SARAMIS_FOV_DEG, folder)})
-        race = take_turns(tasks | rivals, poses)
+        race = take_turns(tasks | rivals, poses, prepare={name: task.prepare for name, task in flows.items()})
         slow = take_turns(mitsuba, poses[:1])
 
     figures = []
     for name, median in race.median.items():
         how = f"{_what(name)}; median of {race.n} interleaved rounds, {machine}"
         figures.append(Figure(f"render.colon.{name}.ms", subset, 1e3 * median, "ms", n=race.n, how=how))
+        worked = 1e3 * race.processor[name]
+        how = f"processor time of all threads, {how}"
+        figures.append(Figure(f"render.colon.{name}.processor_ms", subset, worked, "ms", n=race.n, how=how))
 
     def compare(name: str, rival: float, ours: str, what: str, n: int = race.n) -> None:
         how = f"times as fast as {what}, ours with {_what(ours)}; medians of interleaved rounds, {machine}"
@@ -143,6 +137,8 @@ def bench_render(
     how = f"share of pixels with TinyRenderer's id, {largest} x {largest} px"
     agreement = float(np.mean(same))
     figures.append(Figure(f"render.colon.{largest}.mask_agreement", subset, agreement, "1", n=len(same), how=how))
+    same_scene: dict[str, Any] = {"threads": threads, "device": device, "subset": subset, "machine": machine}
+    figures += bench_scene(objects, pinholes[largest], poses, subdivisions=organ_subdivisions, **same_scene)
     figures += bench_memory(triangles=memory_triangles, threads=threads, device=device)
     return [asdict(figure) for figure in figures]
 
@@ -156,29 +152,6 @@ def poses_along(patient: Patient, count: int) -> list[Float[np.ndarray, "4 4"]]:
         up = np.cross(forward, np.eye(3)[np.argmin(np.abs(forward))])
         poses.append(look_along(forward, up, points[index]))
     return poses
-
-
-def take_turns(tasks: dict[str, Picture], poses: Sequence[NDArray[np.float64]]) -> Race:
-    """Time every task once on each pose, one task after the other, so that a busy machine slows all alike."""
-    took: dict[str, list[float]] = {name: [] for name in tasks}
-    for pose in poses:
-        for name, task in tasks.items():
-            start = time.perf_counter()
-            task(pose)
-            took[name].append(time.perf_counter() - start)
-    return Race({name: statistics.median(times) for name, times in took.items()}, len(poses))
-
-
-class _FlowTask:
-    """Renders a pose, and the flow to it from the one before."""
-
-    def __init__(self, renderer: Renderer) -> None:
-        self._renderer = renderer
-        self._recorder = FlowRecorder(renderer)
-
-    def __call__(self, pose: NDArray[np.float64]) -> Frame:
-        frame = self._renderer.render(pose)
-        return self._recorder.add(frame) or frame
 
 
 def _there(wanted: dict[str, Callable[[], Picture]]) -> dict[str, Picture]:
@@ -202,4 +175,4 @@ def _what(name: str) -> str:
     }.items():
         if name.startswith(start):
             return what
-    return f"{_CHANNELS}{', and flow from the frame before' if name.endswith('with_flow') else ''}"
+    return f"{_CHANNELS}{', and flow from a frame 1 mm before' if name.endswith('with_flow') else ''}"

@@ -5,7 +5,7 @@ Each is an optional package (the extra `bench`); what is missing is told in one 
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,9 @@ from numpy.typing import NDArray
 from assets.errors import InputError
 from assets.mesh_io import save_ply
 from assets.transforms import compose
+from scenarios.bench.race import Picture
 from sim.camera import Camera
 from sim.scene_objects import SceneObject
-
-Picture = Callable[[NDArray[np.float64]], Any]
-"""Draws from a pose T_world_camera."""
 
 SARAMIS_SIZE = (200, 100)
 """Width and height of the pictures of the SARAMIS environment [px]."""

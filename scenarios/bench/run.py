@@ -17,7 +17,9 @@ from scenarios.progress import progress
 class BenchOptions:
     """Measure speed on this machine; what is compared is measured in one run."""
 
-    what: tyro.conf.Positional[Literal["anatomy", "render", "physics", "dataset", "train", "realism", "all"]]
+    what: tyro.conf.Positional[
+        Literal["anatomy", "render", "physics", "endurance", "dataset", "train", "realism", "all"]
+    ]
     """Which benchmark; realism compares with real frames, so it needs --real."""
     real: Path | None = None
     """Folder of real frames, with images and masks: for realism."""
@@ -81,6 +83,12 @@ def _physics(options: BenchOptions) -> list[Figure]:
     return bench_physics(seed=options.seed, seconds=options.seconds, threads=options.threads) + bench_soft()
 
 
+def _endurance(options: BenchOptions) -> list[Figure]:
+    from scenarios.bench.endurance import bench_endurance
+
+    return bench_endurance(seed=options.seed)
+
+
 def _render(options: BenchOptions) -> list[Figure]:
     from scenarios.bench.render import bench_render
 
@@ -115,6 +123,7 @@ _BENCHES: dict[str, Callable[[BenchOptions], list[Figure]]] = {
     "anatomy": _anatomy,
     "render": _render,
     "physics": _physics,
+    "endurance": _endurance,
     "dataset": _dataset,
     "train": _train,
     "realism": _realism,

@@ -100,6 +100,9 @@ def _smeared(light: Light, motion: Float32[np.ndarray, "h w 2"]) -> Light:
     return total / _TAPS
 
 
+_ROLLED = ("semantic", "instance", "depth", "normal", "part", "distance", "object_point", "light_distance")
+
+
 def _rolled(frame: Frame, light: Light, motion: Float32[np.ndarray, "h w 2"]) -> tuple[Frame, Light]:
     """Take each row as it was when it was read: the first rows before the last one; all channels move alike."""
     height, width = light.shape[:2]
@@ -109,7 +112,8 @@ def _rolled(frame: Frame, light: Light, motion: Float32[np.ndarray, "h w 2"]) ->
     light = cv2.remap(light, at_u, at_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     column = np.clip(np.rint(at_u), 0, width - 1).astype(np.int64)
     row = np.clip(np.rint(at_v), 0, height - 1).astype(np.int64)
-    moved = {name: getattr(frame, name)[row, column] for name in ("semantic", "instance", "depth", "normal")}
+    channels = {name: getattr(frame, name) for name in _ROLLED}
+    moved = {name: channel[row, column] for name, channel in channels.items() if channel is not None}
     return replace(frame, **moved), np.asarray(light, dtype=np.float32)
 
 

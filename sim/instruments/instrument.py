@@ -176,9 +176,11 @@ class Instrument:
                 )
         self._watched = now
 
-    def links(self) -> dict[str, NDArray[np.float64]]:
-        """Return T_world_link of the moving links where they are now, also within a control step."""
-        return device_links(self.device, self._T_world_port, self._world.joint_states(self.body)[0])
+    def now(self) -> tuple[dict[str, NDArray[np.float64]], float]:
+        """Return T_world_link of the moving links, and the angle between the jaws [rad], also within a control step."""
+        joints, _ = self._world.joint_states(self.body)
+        links = device_links(self.device, self._T_world_port, joints)
+        return links, float(joints[-2] - joints[-1]) if self.device.jaw else 0.0
 
     def read(self, time: float) -> InstrumentState:
         """Return the state after a control step that ends at a time [s].

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -16,15 +17,18 @@ from sim.degradations.settings import Degradations
 from sim.exposure import AutoExposure
 from sim.frame import Frame
 from sim.instruments.command import Command, JointTarget
-from sim.instruments.laparoscope import camera_pose
+from sim.instruments.laparoscope import camera_pose, laparoscope_light
 from sim.instruments.table import CONTROL_STEP, InstrumentTable
 from sim.laparoscopy.aim import look_at
+from sim.laparoscopy.physiology import MotionField, Physiology
 from sim.laparoscopy.placement import Placement, check_names, cholecystectomy
+from sim.laparoscopy.soft_organ import SoftOrgan, soft_organ
 from sim.laparoscopy.state import LaparoscopyState, OrganContact, pack, unpack
 from sim.laparoscopy.theatre import add_anatomy, add_instruments, instrument_objects, part_name
+from sim.laparoscopy.tissue import Position, SoftTissue
 from sim.laparoscopy.trocars import operative_field
-from sim.laparoscopy.view import SceneView
 from sim.render.appearance import Appearance
+from sim.render.renderer import Renderer
 from sim.scene_objects import objects_of
 from sim.world import BulletWorld
 
@@ -45,9 +49,13 @@ class LaparoscopyScene:
         camera: Camera,
         instruments: Sequence[Placement] | None = None,
         watching: str = "laparoscope",
+        soft: Sequence[str | SoftOrgan] = (),
+        physiology: Physiology | None = None,
+        position: Position | None = None,
         seed: int = 0,
         device: str = "cpu",
         threads: int = 2,
+        cache: Path | None = None,
     ) -> None:
         """Build the scene and start an episode.
 
@@ -56,27 +64,45 @@ class LaparoscopyScene:
             camera: Of the laparoscope, such as `sim.instruments.laparoscope.laparoscope_camera` gives.
             instruments: What is in which trocar; None for those of a cholecystectomy.
             watching: Name of the laparoscope that `observe` looks through.
+            soft: Organs that deform, by name or as `soft_organ` makes them; the others are rigid.
+            physiology: Breathing and heartbeat; None for stillness.
+            position: Of the patient on the table; None for supine.
             seed: Of the sensor noise.
-            device: A Warp device for the renderer.
+            device: A Warp device for the renderer; soft tissue is computed on the CPU.
             threads: Of the renderer.
+            cache: Folder in which tetrahedra are kept by their content; without it no two runs make the same.
 
         Raises:
-            InputError: The patient lacks what is needed, or an instrument does not fit.
+            InputError: The patient lacks what is needed, an instrument does not fit, or an organ cannot be made soft.
         """
         self.patient, self.camera, self.watching = patient, camera, watching
         self.placements = tuple(cholecystectomy() if instruments is None else instruments)
         check_names(self.placements, watching)
         self.field = operative_field(patient)
         self.objects = (*objects_of(patient), *instrument_objects(self.placements, watching))
+        made_soft = [soft_organ(patient, one, cache=cache) if isinstance(one, str) else one for one in soft]
+        self.motion = MotionField(patient, physiology or Physiology())
+        self._surfaces = {organ.name: organ.surface.vertices for organ in patient.organs}
         self._exits = ExitStack()
         with ExitStack() as building:
             self.world = building.enter_context(BulletWorld())
-            self._anatomy = add_anatomy(self.world, patient)
+            self._anatomy = add_anatomy(self.world, patient, [organ.name for organ in made_soft])
             made, self.trocars = add_instruments(self.world, patient, self.placements)
             self.table = InstrumentTable(self.world, made, self._anatomy.bodies.values())
             self._start = self.table.save_state()
-            self.view = SceneView(self.objects, camera, device=device, threads=threads)
-            building.callback(self.view.close)
+            self.tissue = SoftTissue(
+                self.world,
+                self.table,
+                made_soft,
+                self.motion,
+                position=position or Position(),
+                rigid={
+                    body: self._surfaces[name].mean(axis=0, dtype=np.float64)
+                    for name, body in self._anatomy.bodies.items()
+                },
+            )
+            self.renderer = Renderer(self.objects, camera, device=device, threads=threads)
+            building.callback(self.renderer.close)
             self._exits = building.pop_all()
         self.exposure = AutoExposure()
         self.reset(seed=seed)
@@ -115,7 +141,9 @@ class LaparoscopyScene:
         self._noise = np.random.default_rng(seed)
         self._observed: tuple[NDArray[np.float64], float] | None = None
         self.exposure.reset()
+        self._metered = 0.0
         self.table.restore_state(self._start)
+        self.tissue.reset()
         self.state = self._read()
         return self.state
 
@@ -132,7 +160,7 @@ class LaparoscopyScene:
         Raises:
             InputError: A name or a command is wrong, or dt is out of range.
         """
-        self.table.step(commands, dt)
+        self.table.step(commands, dt, coupling=self.tissue)
         self.state = self._read()
         return self.state
 
@@ -161,20 +189,16 @@ class LaparoscopyScene:
 
     def observe(self) -> Frame:
         """Render what the laparoscope sees now, without flow; the exposure adapts from one observation to the next."""
-        for placement in self.placements:
-            if placement.key != self.watching:
-                links = self.state.instruments[placement.key].links
-                for part in placement.device.parts:
-                    self.view.move(part_name(placement.key, part.name), links[part.link] @ part.T_link_part)
+        self._show()
         pose, time = self.state.T_world_camera, self.state.time
         before, since = self._observed or (pose, time)
         if self._observed is None:
             # The camera was on before the episode starts: its exposure has settled.
             for _ in range(_SETTLING_FRAMES):
                 self._render(pose, 0)
-                self.exposure.update(self.view.metered, _SETTLING_TIME)
+                self.exposure.update(self._metered, _SETTLING_TIME)
         else:
-            self.exposure.update(self.view.metered, time - since)
+            self.exposure.update(self._metered, time - since)
         noise_seed = int(self._noise.integers(2**31))
         clean = self._render(pose, noise_seed)
         self._observed = (pose, time)
@@ -189,11 +213,12 @@ class LaparoscopyScene:
             "version": 1,
             "instruments": self.table.save_state().decode(),
             "gain": self.exposure.gain,
-            "metered": self.view.metered,
+            "metered": self._metered,
             "observed": seen,
             "noise": self._noise.bit_generator.state,
         }
-        return pack(plain, {})
+        tissue, arrays = self.tissue.save()
+        return pack(plain | {"tissue": tissue}, arrays)
 
     def restore_state(self, data: bytes) -> LaparoscopyState:
         """Go back to a saved state, also of another scene of the same patient and instruments; to the byte.
@@ -201,23 +226,47 @@ class LaparoscopyScene:
         Raises:
             InputError: The data is damaged, or of another scene.
         """
-        plain, _ = unpack(data)
-        expected = {"version", "instruments", "gain", "metered", "observed", "noise"}
+        plain, arrays = unpack(data)
+        expected = {"version", "instruments", "gain", "metered", "observed", "noise", "tissue"}
         if set(plain) != expected or plain["version"] != 1:
             raise InputError(f"saved state of a laparoscopy: expected version 1, found {str(plain)[:60]!r}")
+        self.tissue.restore(plain["tissue"], arrays)
         self.table.restore_state(plain["instruments"].encode())
         self.exposure.reset(plain["gain"])
-        self.view.metered = plain["metered"]
+        self._metered = plain["metered"]
         seen = plain["observed"]
         self._observed = None if seen is None else (np.array(seen[0]), seen[1])
         self._noise.bit_generator.state = plain["noise"]
         self.state = self._read()
         return self.state
 
+    def _show(self) -> None:
+        """Put everything in the renderer's scene where it is now."""
+        scene = self.renderer.scene
+        for placement in self.placements:
+            if placement.key != self.watching:
+                links = self.state.instruments[placement.key].links
+                for part in placement.device.parts:
+                    scene.move(part_name(placement.key, part.name), links[part.link] @ part.T_link_part)
+        soft = self.tissue.vertices()
+        for name, vertices in soft.items():
+            scene.deform(name, vertices)
+        if not self.motion.physiology.still:
+            for name in {item.name for item in self.objects} & set(self._surfaces) - set(soft):
+                rest = self._surfaces[name]
+                scene.deform(name, (rest + self.motion.offset(rest, self.state.time)).astype(np.float32))
+
     def _render(self, pose: NDArray[np.float64], seed: int) -> Frame:
-        return self.view.render(
-            pose, exposure=self.exposure.gain, appearance=self.appearance, time=self.state.time, seed=seed
+        frame = self.renderer.render(
+            pose,
+            exposure=self.exposure.gain,
+            light=laparoscope_light(),
+            appearance=self.appearance,
+            time=self.state.time,
+            seed=seed,
         )
+        self._metered = self.renderer.metered
+        return frame
 
     def _read(self) -> LaparoscopyState:
         states = self.table.states
@@ -231,7 +280,9 @@ class LaparoscopyScene:
             time=next(iter(states.values())).time,
             instruments=states,
             T_world_camera=camera_pose(self.table.instruments[self.watching].device, states[self.watching]),
-            contacts=contacts,
-            holds={},
-            fault="; ".join(state.fault for state in states.values() if state.fault),
+            contacts=contacts + self.tissue.contacts,
+            holds=self.tissue.holds,
+            fault="; ".join(
+                fault for fault in (*(state.fault for state in states.values()), self.tissue.fault) if fault
+            ),
         )

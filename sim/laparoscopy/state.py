@@ -29,7 +29,7 @@ class OrganContact:
     force: float
     """[N]"""
     depth: float
-    """[m]"""
+    """[m]; NaN where the organ is soft."""
     point: tuple[float, float, float]
     """[m], world frame."""
 

@@ -10,7 +10,6 @@ from scipy.spatial import cKDTree
 from assets.errors import InputError
 from assets.labels import label_id
 from assets.materials import load_materials
-from assets.mesh import Mesh
 from assets.patient import Patient
 from sim.instruments.instrument import Instrument
 from sim.laparoscopy.placement import Placement, start_joints
@@ -23,7 +22,7 @@ CLEARANCE = 0.016
 """Room that is left around the tip of an instrument at the start [m]."""
 _STEP = 0.001  # [m] in which the way in is searched
 _DEEPEST = 0.5  # of the way to the operative field, at the start
-_OPENING = 0.02  # [m] radius around a port in which the wall does not touch instruments: it gives way to their shafts
+_OPENING = 0.045  # [m] radius around a port in which the wall gives way to shafts, so that it does not touch them
 _FIT = 0.0012  # [m]; a trocar takes instruments up to this much thicker than its radius says
 
 
@@ -116,21 +115,9 @@ def instrument_objects(placements: Sequence[Placement], camera: str) -> tuple[Sc
             label_id(placement.device.label),
             materials[part.material],
             "solid",
+            thing=placement.key,
         )
         for placement in placements
         if placement.key != camera
         for part in placement.device.parts
     )
-
-
-def surface_of(patient: Patient, name: str) -> Mesh:
-    """Return an organ's surface.
-
-    Raises:
-        InputError: There is no such organ.
-    """
-    for organ in patient.organs:
-        if organ.name == name:
-            return organ.surface
-    known = ", ".join(organ.name for organ in patient.organs)
-    raise InputError(f"{patient.name}: expected an organ of {known}, found {name!r}")

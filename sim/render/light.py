@@ -17,6 +17,8 @@ _FROM_XYZ = np.array(
     ]
 )
 """CIE XYZ to linear sRGB (IEC 61966-2-1)."""
+NARROW_BALANCE = (0.8, 1.0, 0.7)
+"""Gains of the processor in narrow-band imaging: chosen, so that mucosa is brownish as in published pictures."""
 _SORET = 0.5
 """Chosen: how much more haemoglobin takes of 415 nm than of 540 nm, as an exponent of how much redder than green a
 tissue is. Its absorption is about ten times as high there, but the light that comes back has not gone as deep."""

@@ -11,7 +11,7 @@ from assets.transforms import apply
 from sim.camera import Camera
 from sim.render.appearance import Appearance, LightSettings
 from sim.render.lens import layout
-from sim.render.light import lamp_colour, narrow_band
+from sim.render.light import NARROW_BALANCE, lamp_colour, narrow_band
 from sim.render.shading import GAUSS_SIZE, TONE_FIRST, TONE_SIZE, Tissue
 from sim.render.textures import NOISE_SIZE, NOISE_WAVES
 from sim.render.vessels import VESSEL_SIZE, VESSEL_TILE
@@ -104,7 +104,7 @@ def fill_look(
     look["shadows"] = light.shadows
     look["axis"] = T_world_camera[:3, 2]
     # Under narrow bands the lamp's colour does not matter, its filters do.
-    colour = np.ones(3) if appearance.narrow_band else lamp_colour(appearance.temperature)
+    colour = np.array(NARROW_BALANCE) if appearance.narrow_band else lamp_colour(appearance.temperature)
     look["light_colour"] = light.power * exposure * NOMINAL_DISTANCE**2 * colour
     look["texture_offset"] = appearance.texture_offset
     look["spot"], look["gain"] = appearance.spot, appearance.gain

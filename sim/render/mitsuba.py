@@ -12,7 +12,7 @@ from assets.errors import InputError
 from assets.mesh_io import save_ply
 from sim.camera import Camera
 from sim.render.appearance import Appearance, LightSettings
-from sim.render.light import lamp_colour
+from sim.render.light import NARROW_BALANCE, lamp_colour
 from sim.render.look import NOMINAL_DISTANCE, tissue_of
 from sim.scene_objects import SceneObject
 
@@ -124,7 +124,7 @@ def _lamp(
     x, y, z = position
     shift_x, shift_y = appearance.light_shift
     place = camera_to_world @ np.array([-(x + shift_x), -(y + shift_y), z, 1.0])
-    colour = np.ones(3) if appearance.narrow_band else lamp_colour(appearance.temperature)
+    colour = np.array(NARROW_BALANCE) if appearance.narrow_band else lamp_colour(appearance.temperature)
     # Two guides share the lamp. A matte surface sends back albedo / pi of what falls on it.
     strength = np.pi * NOMINAL_DISTANCE**2 * light.power * exposure / len(light.positions) * colour
     lamp = _child(scene, "emitter", "point")

@@ -273,13 +273,14 @@ class Renderer:
             return wp.zeros(count, dtype=kind, device=device)
 
         pixels = self.camera.width * self.camera.height
-        self._tables: dict[str, Any] = {
-            "tissues": make(count, shading.Tissue),
-            "tone": put(tone_table(), wp.uint8),
-            "gauss": put(gauss_table(), wp.float32),
-            "volumes": put(noise_volumes(), wp.vec4),
-            "vessels": put(vessel_images(), wp.float32),
-        }
+        if not self.scene.tables:
+            self.scene.tables = {
+                "tone": put(tone_table(), wp.uint8),
+                "gauss": put(gauss_table(), wp.float32),
+                "volumes": put(noise_volumes(), wp.vec4),
+                "vessels": put(vessel_images(), wp.float32),
+            }
+        self._tables: dict[str, Any] = {"tissues": make(count, shading.Tissue), **self.scene.tables}
         self._rays = put(self._lens.rays, wp.vec3)
         self._shown = np.any(self._lens.rays != 0, axis=1)
         v, u = np.divmod(np.arange(pixels), self.camera.width)

@@ -61,6 +61,8 @@ class RenderScene:
         """Goes up when a mesh is replaced: triangles have other numbers then."""
         self.changes = 0
         """Goes up with every change of a vertex."""
+        self.tables: dict[str, Any] = {}
+        """Textures and tables that all cameras share; the first one makes them."""
         self.mesh_versions = [0] * len(objects)
         """For each object how often its mesh was replaced."""
         self.things = np.array(things_of(objects), np.uint16)

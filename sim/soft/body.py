@@ -127,10 +127,10 @@ class SoftBody:
         solver.ground.push()
         solver.ground_anchor.push()
 
-    def set_tools(self, tools: Sequence[Capsule]) -> None:
+    def set_tools(self, tools: Sequence[Capsule | None]) -> None:
         """Say where the rigid tools are at the end of the next step; they move there in a straight line.
 
-        A tool that was not there before starts where it is.
+        A tool that was not there before starts where it is; None keeps the place of one that is away.
 
         Raises:
             InputError: There are more than `SoftOptions.tools`.
@@ -140,13 +140,13 @@ class SoftBody:
             raise InputError(f"{self.name}: expected at most {self.options.tools} tools, found {len(tools)}")
         for index in range(self.options.tools):
             new = arrays["radius"].host[index] == 0
-            if index < len(tools):
-                tool = tools[index]
+            tool = tools[index] if index < len(tools) else None
+            if tool is not None:
                 arrays["first"].host[index], arrays["second"].host[index] = tool.first, tool.second
                 arrays["radius"].host[index], arrays["friction"].host[index] = tool.radius, tool.friction
-            if index >= len(tools):
+            if tool is None:
                 arrays["radius"].host[index] = 0.0
-            if index >= len(tools) or new:
+            if tool is None or new:
                 arrays["first_before"].host[index] = arrays["first"].host[index]
                 arrays["second_before"].host[index] = arrays["second"].host[index]
                 arrays["pressed"].pull()[:, index] = 0.0
@@ -188,6 +188,17 @@ class SoftBody:
     def move_grasp(self, grasp: int, T_world_jaw: Float[np.ndarray, "4 4"]) -> None:
         """Say where a jaw is at the end of the next step."""
         self._aims[grasp] = np.array(T_world_jaw, np.float64)
+
+    def squeeze(self, grasp: int, share: float) -> None:
+        """Let a jaw close further on what it holds: of all distances along its y axis a share is left."""
+        self._grasps[grasp].anchors[:, 1] *= share
+
+    def held_place(self, grasp: int) -> NDArray[np.float64]:
+        """Return the middle of what a jaw holds [m], shape (3,); the jaw's own origin where it holds nothing."""
+        found = self._grasps[grasp]
+        if not found.held.any():
+            return found.T_world_jaw[:3, 3].copy()
+        return np.asarray(found.world_anchors()[found.held].mean(axis=0))
 
     def release(self, grasp: int) -> None:
         """Open a jaw."""

@@ -9,6 +9,7 @@ import pytest
 from assets.errors import InputError
 from assets.transforms import look_along
 from scenarios.bench import render, render_rivals
+from scenarios.bench.race import Picture, take_turns
 from scenarios.bench.render_memory import bench_memory, tube
 from sim.camera import Camera
 from sim.render.renderer import Renderer
@@ -86,10 +87,10 @@ def test_taking_turns_times_each_task_on_each_pose() -> None:
     tasks = {name: (lambda pose, name=name: calls.append((name, float(pose[0, 3])))) for name in "ab"}
     poses = [np.eye(4), np.eye(4)]
     poses[1][0, 3] = 5
-    race = render.take_turns(tasks, poses)
-    assert calls == [("a", 0.0), ("b", 0.0), ("a", 5.0), ("b", 5.0)]
+    race = take_turns(tasks, poses, prepare={"b": lambda pose: calls.append(("before b", float(pose[0, 3])))})
+    assert calls == [(name, x) for x in (0.0, 5.0) for name in ("a", "before b", "b")]
     assert race.n == 2
-    assert set(race.median) == {"a", "b"}
+    assert set(race.median) == set(race.processor) == {"a", "b"}
 
 
 def test_the_memory_of_a_scene_grows_with_it() -> None:
@@ -104,13 +105,14 @@ def test_the_memory_of_a_scene_grows_with_it() -> None:
 
 
 def test_all_figures_come(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_rival(*_: object) -> render_rivals.Picture:
+    def no_rival(*_: object) -> Picture:
         return lambda pose: pose
 
     for name in ("vtk_picture", "embree_picture", "mitsuba_picture"):
         monkeypatch.setattr(render, name, no_rival)
     figures = {
-        one["name"]: one for one in render.bench_render(tmp_path, rounds=3, sizes=(32, 64), memory_triangles=1_000)
+        one["name"]: one
+        for one in render.bench_render(tmp_path, rounds=3, sizes=(32, 64), memory_triangles=1_000, organ_subdivisions=2)
     }
     assert {
         "render.colon.32.ms",
@@ -120,6 +122,8 @@ def test_all_figures_come(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
         "render.colon.64.with_flow.vs_tinyrenderer",
         "render.colon.64.vs_best_rival",
         "render.colon.200x100.vs_saramis_recipe",
+        "render.deforming.added",
+        "render.ten_cameras.vs_one",
         "render.memory_mb",
     } <= set(figures)
     assert figures["render.colon.64.mask_agreement"]["value"] > 0.99

@@ -10,8 +10,10 @@ def test_every_degradation_is_in_the_picture(tube_folder, tmp_path):
     out = tmp_path / "gallery.png"
     gallery(GalleryOptions(out=out, patients=(str(tube_folder),), size=40))
     picture = cv2.imread(str(out))
-    assert picture.shape == ((1 + len(AXES) // 2) * (40 + 18), 8 * 40, 3)
-    rows = picture.reshape(1 + len(AXES) // 2, 58, 2, 160, 3)[1:, 18:]
+    assert picture.shape == ((2 + len(AXES) // 2) * (40 + 18), 8 * 40, 3)
+    rows = picture.reshape(2 + len(AXES) // 2, 58, 2, 160, 3)[2:, 18:]
+    looks = picture[58 + 18 : 2 * 58].reshape(40, 8, 40, 3).astype(int).swapaxes(0, 1)
+    assert (abs(looks[1:] - looks[:-1]).mean(axis=(1, 2, 3)) > 2).all()
     clean, worst = rows[:, :, :, :40].astype(int), rows[:, :, :, 120:].astype(int)
     assert (abs(clean - worst).mean(axis=(1, 3, 4)) > 0.3).all()
 

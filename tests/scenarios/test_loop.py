@@ -2,15 +2,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import trimesh
 
 from assets.errors import InputError
+from assets.mesh import Mesh
+from assets.patient import Organ
 from scenarios.catalogue import driver_named, scenario_named
-from scenarios.colonoscopy import COLONOSCOPY, TASK
+from scenarios.colonoscopy import COLONOSCOPY, TASK, endoscope_camera
 from scenarios.drivers.model import Model
 from scenarios.interface import Phase
 from scenarios.loop import run_episode
 from scenarios.observer import Observer, read_record, write_record
 from scenarios.truth import truth_as_prediction
+from sim.degradations.settings import single
+from sim.scene import ColonoscopyScene
 from sim.wall_distance import patient_wall_distance
 
 IN_TUBE = replace(COLONOSCOPY, max_steps=60)
@@ -145,7 +150,7 @@ def test_an_orifice_smaller_than_the_hole_it_leaves_is_refused(tube_patient):
 
 USER_FILE = """
 from dataclasses import replace
-from scenarios.colonoscopy import COLONOSCOPY, TASK
+from scenarios.colonoscopy import COLONOSCOPY, TASK, endoscope_camera
 from scenarios.drivers.oracle import Oracle
 
 Short = replace(COLONOSCOPY, name="short", max_steps=3)
@@ -164,3 +169,17 @@ def test_a_users_scenario_and_driver_come_from_their_file(tube_scene, tmp_path):
     summary = run_episode(tube_scene, scenario_named(f"{file}:Short"), driver_named(f"{file}:Timid", TASK), 1).summary
     assert (summary.scenario, summary.driver, summary.steps) == ("short", "timid", 3)
     assert summary.measures["path_length"] < 0.006
+
+
+def test_what_is_seen_of_the_mucosa_is_counted_under_a_rolling_shutter_too(tube_patient):
+    ball = trimesh.creation.icosphere(2, radius=0.004).apply_translation([0.015, 0.0, 0.10])
+    mesh = Mesh(np.asarray(ball.vertices, np.float32), np.asarray(ball.faces, np.int32))
+    patient = replace(tube_patient, organs=(*tube_patient.organs, Organ("polyp_01", "polyp", "solid", "polyp", mesh)))
+    with ColonoscopyScene(patient, camera=endoscope_camera(48, 48), threads=1) as scene:
+        plain, rolled = (
+            run_episode(
+                scene, replace(IN_TUBE, max_steps=12), driver_named("oracle", TASK), 1, degradations=degradations
+            )
+            for degradations in (None, single("rolling_shutter", 1.0))
+        )
+    assert rolled.summary.measures["mucosa_seen"] == pytest.approx(plain.summary.measures["mucosa_seen"], rel=0.1)

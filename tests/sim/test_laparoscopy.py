@@ -80,7 +80,7 @@ def test_the_middle_of_the_picture_is_the_liver_at_its_distance(scene):
     assert frame.semantic[36, 48] == label_id("liver")
     tip = frame.T_world_camera[:3, 3]
     assert frame.depth[36, 48] == pytest.approx(np.linalg.norm(LIVER - tip) - LIVER_RADIUS, abs=3e-4)
-    assert 0.05 < scene.view.metered < 0.4  # the exposure has settled
+    assert 0.05 < scene.renderer.metered < 0.4  # the exposure has settled
 
 
 def test_an_instrument_that_comes_into_view_is_seen_where_it_is(scene):

@@ -10,6 +10,7 @@ from assets.instruments.flexible import COLONOSCOPE
 from assets.patient import Orifice
 from assets.transforms import parallel_frames, unit
 from sim.flexible_scope import FlexibleScope
+from sim.rod_forces import SAMPLES
 from sim.scope_state import ScopeCommand
 from sim.wall_distance import WallDistance
 
@@ -110,8 +111,8 @@ def test_the_shaft_keeps_its_length():
 def test_sliding_along_a_floor_takes_the_friction_of_the_weight():
     device = COLONOSCOPE
     friction = 0.5
-    # The wall's force reaches 0.3 mm; each sample, two a segment, floats where it carries its share of the weight.
-    sunk = np.sqrt(2 * 6e-4 * (9.81 * device.density * device.spacing / 2) / 1e5)
+    # The wall's force reaches 0.3 mm; each sample floats where it carries its share of the weight.
+    sunk = np.sqrt(2 * 6e-4 * (9.81 * device.density * device.spacing / SAMPLES) / (1e5 * 2 / SAMPLES))
     floor = -device.tube_radius - 3e-4 + sunk
     scope = settled(
         FlexibleScope(space(floor=floor), ORIFICE, PATH, insertion=0.3, friction=friction, device=device), 5
