@@ -5,7 +5,7 @@ from scenarios.colonoscopy import COLONOSCOPY
 from scenarios.drivers.model import Model
 from scenarios.interface import Driver, Scenario, Task
 from scenarios.liver_survey import LIVER_SURVEY
-from scenarios.models import model_named
+from scenarios.models import model_named, shipped_model
 from scenarios.user_code import load_object
 
 SCENARIOS = {one.name: one for one in (COLONOSCOPY, LIVER_SURVEY)}
@@ -34,7 +34,7 @@ def driver_named(name: str, task: Task, model: str | None = None) -> Driver:
         name: The driver.
         task: What it drives.
         model: The network of the driver `model`: a .safetensors of ours, an .onnx or `file.py:name`, a callable
-            (rgb, exposure) -> Prediction.
+            (rgb, exposure) -> Prediction; None for the one that comes with trocar for the task.
 
     Raises:
         InputError: There is no such driver, or the model is missing or unreadable.
@@ -53,6 +53,4 @@ def driver_named(name: str, task: Task, model: str | None = None) -> Driver:
 
 
 def _model_driver(model: str | None, task: Task) -> Driver:
-    if model is None:
-        raise InputError("driver model: expected a model (--model FILE), found none")
-    return Model(model_named(model), task.controller())
+    return Model(model_named(model or str(shipped_model(task.name))), task.controller())

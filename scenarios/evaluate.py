@@ -16,6 +16,7 @@ from scenarios.episode_figures import episode_figures
 from scenarios.evaluation_report import episode_stem, sample_path, strip_path, with_episodes
 from scenarios.figures import Figure, write_figures
 from scenarios.loop import run_episode
+from scenarios.models import shipped_model
 from scenarios.observer import EpisodeRecord, Observer, read_record, write_record
 from scenarios.parallel import run_pieces
 from scenarios.planted import Failure
@@ -35,7 +36,8 @@ class EvaluateOptions:
     out: Path
     """Run folder."""
     model: str | None = None
-    """The network of the driver `model`: a .safetensors of ours, an .onnx, or file.py:name."""
+    """The network of the driver `model`: a .safetensors of ours, an .onnx, or file.py:name; if not given, the one that
+    comes with trocar for the task."""
     scenario: str = "colonoscopy"
     """A scenario's name, or file.py:Name."""
     drivers: tuple[str, ...] = ("oracle", "model", "classical", "blind")
@@ -72,8 +74,6 @@ class EvaluateOptions:
         check_latency(self.latency, "evaluate")
         conditions_of(self.errors, "error")
         conditions_of(self.degradations, "degradation")
-        if "model" in self.drivers and self.model is None:
-            raise InputError("evaluate: expected a model for the driver model (--model FILE), found none")
 
 
 @dataclass(frozen=True)
@@ -188,6 +188,8 @@ def _runs(options: EvaluateOptions) -> list[tuple[str, Condition]]:
 def _content(options: EvaluateOptions, sources: Sequence[str]) -> dict[str, Any]:
     """Say what decides the results; of the model, its content."""
     content = {**asdict(options), "patients": sources}
-    if options.model is not None and Path(options.model).is_file():
-        content["model_sha256"] = file_sha256(Path(options.model))
+    if "model" in options.drivers:
+        model = options.model or str(shipped_model(scenario_named(options.scenario).task.name))
+        if Path(model).is_file():
+            content["model_sha256"] = file_sha256(Path(model))
     return content

@@ -13,7 +13,7 @@ from assets.errors import InputError
 from perception.metrics import bootstrap_by_group, confusion, segmentation_scores
 from perception.prediction import CLASSES
 from scenarios.figures import Figure
-from scenarios.models import model_named
+from scenarios.models import model_named, shipped_model
 from scenarios.pictures import film_strip, image_bytes
 from scenarios.progress import progress
 from scenarios.real_frames import RealFrame, centred_disc, mean_mask, read_real_frame, real_frame_paths
@@ -31,8 +31,9 @@ class EvaluateRealOptions:
 
     folder: tyro.conf.Positional[Path]
     """DIR, with images/NAME.jpg and masks/NAME.jpg (or .png ...); a mask is set where it is brighter than 127."""
-    model: str
-    """A .safetensors of ours, an .onnx, or file.py:name, a callable (rgb, exposure) -> Prediction."""
+    model: str | None = None
+    """A .safetensors of ours, an .onnx, or file.py:name, a callable (rgb, exposure) -> Prediction; if not given, the one
+    for colonoscopy that comes with trocar."""
     label: str = "polyp"
     """The class that the masks mark."""
     exposure: float = 1.0
@@ -70,7 +71,8 @@ def evaluate_real(options: EvaluateRealOptions) -> list[Figure]:
     pairs = pairs[: options.first] if options.first is not None else pairs[-(options.last or len(pairs)) :]
     if len(pairs) < 2:
         raise InputError(f"{options.folder}: expected at least 2 frames, found {len(pairs)}")
-    predict = model_named(options.model)
+    model = options.model or str(shipped_model("colonoscopy"))
+    predict = model_named(model)
     if options.out is not None:
         start_run(options.out, "trocar evaluate-real", options)
     index = CLASSES.index(options.label)
@@ -82,7 +84,7 @@ def evaluate_real(options: EvaluateRealOptions) -> list[Figure]:
             prediction = predict(frame.rgb, options.exposure)
             if prediction.classes.shape != frame.mask.shape:
                 raise InputError(
-                    f"{options.model}: expected a prediction of the picture's shape {frame.mask.shape}, "
+                    f"{model}: expected a prediction of the picture's shape {frame.mask.shape}, "
                     f"found {prediction.classes.shape}"
                 )
             frames.append(frame)

@@ -3,11 +3,28 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import perception
 from assets.errors import InputError
 from perception.prediction import Prediction
 
 Predict = Callable[..., Prediction]
 """(rgb, exposure) to a prediction."""
+
+SHIPPED = Path(perception.__file__).with_name("shipped")
+"""The models that come with trocar, one a task, each with its card: `TASK.safetensors` and `TASK.md`."""
+
+
+def shipped_model(task: str) -> Path:
+    """Return the model that comes with trocar for a task.
+
+    Raises:
+        InputError: There is none.
+    """
+    path = SHIPPED / f"{task}.safetensors"
+    if not path.is_file():
+        there = ", ".join(sorted(one.stem for one in SHIPPED.glob("*.safetensors"))) or "no task"
+        raise InputError(f"model: expected --model FILE for {task}, found none; a model comes with trocar for {there}")
+    return path
 
 
 def model_named(model: str) -> Predict:
