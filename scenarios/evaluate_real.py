@@ -32,8 +32,8 @@ class EvaluateRealOptions:
     folder: tyro.conf.Positional[Path]
     """DIR, with images/NAME.jpg and masks/NAME.jpg (or .png ...); a mask is set where it is brighter than 127."""
     model: str | None = None
-    """A .safetensors of ours, an .onnx, or file.py:name, a callable (rgb, exposure) -> Prediction; if not given, the one
-    for colonoscopy that comes with trocar."""
+    """A .safetensors of ours, an .onnx, or file.py:name, a callable (rgb, exposure) -> Prediction; if not given, the
+    one for colonoscopy that comes with trocar."""
     label: str = "polyp"
     """The class that the masks mark."""
     exposure: float = 1.0

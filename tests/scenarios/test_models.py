@@ -28,5 +28,5 @@ def test_it_drives_where_no_model_is_named():
 
 
 def test_a_task_without_one_is_told():
-    with pytest.raises(InputError, match="expected --model FILE for liver_survey, found none; .* for colonoscopy"):
+    with pytest.raises(InputError, match=r"expected --model FILE for liver_survey, found none; .* for colonoscopy"):
         shipped_model("liver_survey")
