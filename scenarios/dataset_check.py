@@ -7,13 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import tyro
+from jaxtyping import Bool, Float32
 from rich.table import Table
 
 from assets.errors import InputError
+from scenarios.contact_sheet import ContactSheet
 from scenarios.figures import CheckFailedError, Figure, show
+from scenarios.near_duplicates import Prints
 from scenarios.progress import progress
-from sim.dataset_index import DatasetIndex, leaks, read_dataset, read_records
+from sim.dataset_index import DatasetIndex, label_names, leaks, read_dataset, read_records
 from sim.frame import Frame
+from sim.index_table import table_faults
 from sim.shards import Sample, ShardInfo, file_sha256, read_shard
 
 _MAX_FAULTS = 20  # printed; one broken convention makes every sample a fault
@@ -25,6 +29,8 @@ class CheckOptions:
 
     folder: tyro.conf.Positional[Path]
     """The data set, with its dataset.json."""
+    contact_sheet: Path | None = None
+    """A JPEG to write: frames of all shards, evenly spread, each above its labels in colour."""
 
 
 @dataclass
@@ -37,6 +43,9 @@ class Census:
     """By split and label id."""
     patients: dict[str, set[str]] = field(default_factory=dict)
     """By split, as the samples themselves say."""
+    prints: Prints = field(default_factory=Prints)
+    """To find frames that are in two splits."""
+    sheet: ContactSheet | None = None
     faults: list[str] = field(default_factory=list)
 
 
@@ -46,6 +55,7 @@ def check(options: CheckOptions) -> list[Figure]:
     Raises:
         InputError: There is no data set.
         CheckFailedError: Something in it is wrong; holds the figures too.
+        OSError: The contact sheet cannot be written.
     """
     if not (options.folder / "dataset.json").is_file():
         raise InputError(f"{options.folder}: expected a data set, with its dataset.json, found none")
@@ -53,7 +63,11 @@ def check(options: CheckOptions) -> list[Figure]:
         index = read_dataset(options.folder)
     except InputError as error:
         raise CheckFailedError([str(error)]) from None
-    census = take_census(options.folder, index)
+    count = sum(shard.count for shards in index.shards.values() for shard in shards)
+    sheet = None if options.contact_sheet is None else ContactSheet(count)
+    census = take_census(options.folder, index, sheet)
+    if sheet is not None and options.contact_sheet is not None:
+        sheet.write(options.contact_sheet)
     show(_table(index, census))
     figures = _figures(index, census)
     if census.faults:
@@ -63,9 +77,9 @@ def check(options: CheckOptions) -> list[Figure]:
     return figures
 
 
-def take_census(folder: Path, index: DatasetIndex) -> Census:
+def take_census(folder: Path, index: DatasetIndex, sheet: ContactSheet | None = None) -> Census:
     """Read every shard, count, and note every fault with its place."""
-    census = Census()
+    census = Census(sheet=sheet)
     census.faults += [
         f"dataset.json: expected each patient in one split, found {patient} in {' and '.join(where)}"
         for patient, where in leaks(index.splits).items()
@@ -84,6 +98,10 @@ def take_census(folder: Path, index: DatasetIndex) -> Census:
     census.faults += [
         f"samples: expected each patient in one split, found {patient} in {' and '.join(where)}"
         for patient, where in found.items()
+    ]
+    census.faults += [
+        f"{later}: expected no frame of another split that shows the same, found {first}"
+        for later, first in census.prints.pairs()
     ]
     return census
 
@@ -112,6 +130,26 @@ def disagreements(frame: Frame) -> Iterator[str]:
     away = something & ((frame.normal * rays).sum(axis=-1) > 0.02)  # the stored normals are up to 0.4 degrees off
     if away.any():
         yield f"{int(away.sum())} normals face away from the camera"
+    yield from _flow_faults("flow", frame.flow, frame.flow_valid, something)
+    if frame.flow_back is not None and frame.flow_back_valid is not None:
+        yield from _flow_faults("flow_back", frame.flow_back, frame.flow_back_valid, something)
+
+
+def _flow_faults(
+    name: str, flow: Float32[np.ndarray, "h w 2"], valid: Bool[np.ndarray, "h w"], something: Bool[np.ndarray, "h w"]
+) -> Iterator[str]:
+    """Say where flow leaves the picture, though what it follows is seen at both ends, or begins at nothing."""
+    height, width = valid.shape
+    rows, columns = np.nonzero(valid)
+    x, y = columns + flow[rows, columns, 0], rows + flow[rows, columns, 1]
+    out = (x < -1) | (x > width) | (y < -1) | (y > height)  # half a pixel beyond the last centre, and as much for steps
+    if out.any():
+        first = int(np.argmax(out))
+        yield f"{name} is out of range at {int(out.sum())} px, first at row {rows[first]}, column {columns[first]}"
+    nowhere = valid & ~something
+    if nowhere.any():
+        row, column = np.argwhere(nowhere)[0]
+        yield f"{name} begins at nothing at {int(nowhere.sum())} px, first at row {row}, column {column}"
 
 
 def _check_shard(
@@ -158,6 +196,9 @@ def _check_sample(index: DatasetIndex, split: str, sample: Sample, census: Censu
         census.faults.append(f"{sample.where}: expected a patient of the split {split}, found {patient}")
     census.patients.setdefault(split, set()).add(patient)
     census.frames[split] += 1
+    census.prints.add(split, sample.where, frame)
+    if census.sheet is not None:
+        census.sheet.add(frame)
     labels, counts = np.unique(frame.semantic, return_counts=True)
     for label, count in zip(labels, counts, strict=True):
         census.pixels[split, int(label)] += int(count)
@@ -176,11 +217,12 @@ def _listed_keys(folder: Path, index: DatasetIndex, census: Census) -> Iterator[
         return
     if file_sha256(folder / "index.jsonl") != index.index_sha256:
         census.faults.append("index.jsonl: expected the checksum of dataset.json, found another: the file was changed")
+    occurring = {int(label) for record in read_records(folder) for label in record.get("pixels", ())}
+    census.faults += table_faults(folder, read_records(folder), label_names(index.labels, occurring))
 
 
 def _names(index: DatasetIndex, census: Census) -> dict[int, str]:
-    names = {label: name for name, label in index.labels.items()} | {0: "background"}
-    return {label: names.get(label, f"id {label}") for label in sorted({label for _, label in census.pixels})}
+    return label_names(index.labels, (label for _, label in census.pixels))
 
 
 def _table(index: DatasetIndex, census: Census) -> Table:

@@ -1,7 +1,7 @@
 """`trocar dataset generate`: a scenario and a list of patients become shards, one shard a patient."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from scenarios.interface import Task
 from scenarios.loop import Moment, run_episode
 from scenarios.parallel import run_pieces
 from scenarios.progress import progress
+from scenarios.ray_executor import run_on_ray
 from scenarios.runs import cache_folder, source_name, start_run
 from sim.atomic import remove_leftovers
 from sim.codec import DEPTH_STEP
@@ -66,7 +67,11 @@ class GenerateOptions:
     seed: int = 0
     """The data set's randomness."""
     workers: int = 2
-    """Processes."""
+    """Processes on this machine."""
+    executor: Literal["local", "ray"] = "local"
+    """Where the work is done: in processes here, or on a Ray cluster whose nodes all see the same files."""
+    address: str = "auto"
+    """Of the Ray cluster: HOST:PORT, ray://HOST:PORT, or auto for the one on this machine."""
 
     def __post_init__(self) -> None:
         if min(self.frames, self.every, self.polyp_every, self.workers) < 1:
@@ -105,9 +110,10 @@ def _record(options: GenerateOptions, sources: Sequence[str]) -> DatasetIndex:
     ]
     infos: dict[int, ShardInfo] = {}
     with progress("recording patients", len(pieces)) as advance:
-        for index, info in run_pieces(record_patient, pieces, workers=options.workers):
+        for index, info in _do(pieces, options):
             infos[index] = info
             advance()
+    remove_leftovers(options.out)  # of workers that died
     splits = {name: [piece for piece in pieces if piece.split == name] for name in SPLITS}
     return write_dataset(
         options.out,
@@ -118,6 +124,12 @@ def _record(options: GenerateOptions, sources: Sequence[str]) -> DatasetIndex:
         shards={name: [infos[pieces.index(piece)] for piece in group] for name, group in splits.items()},
         config=_content(options, sources),
     )
+
+
+def _do(pieces: Sequence["_Piece"], options: GenerateOptions) -> Iterator[tuple[int, ShardInfo]]:
+    if options.executor == "ray":
+        return run_on_ray(record_patient, pieces, address=options.address)
+    return run_pieces(record_patient, pieces, workers=options.workers)
 
 
 @dataclass(frozen=True)
@@ -263,9 +275,10 @@ def split_of(index: int, count: int, splits: Sequence[float]) -> Split:
 
 
 def _content(options: GenerateOptions, sources: Sequence[str]) -> dict[str, Any]:
-    """Say what decides the bytes of the data set: neither its folder nor the number of workers does."""
+    """Say what decides the bytes of the data set: neither its folder nor who does the work does."""
     chosen = asdict(options)
-    del chosen["out"], chosen["workers"]
+    for free in ("out", "workers", "executor", "address"):
+        del chosen[free]
     return {**chosen, "patients": list(sources)}
 
 

@@ -48,7 +48,7 @@ def _run_pool(
 ) -> Iterator[tuple[int, Result]]:
     # spawn: a forked copy of a process that has Warp and torch threads hangs
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(pieces)), mp_context=context, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(min(workers, len(pieces)), mp_context=context, initializer=one_thread) as pool:
         waiting = {pool.submit(work, piece): index for index, piece in pieces.items()}
         try:
             for done in as_completed(waiting):
@@ -57,7 +57,7 @@ def _run_pool(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _one_thread() -> None:
+def one_thread() -> None:
     """Keep libraries in a worker to one thread: the workers share the cores."""
     import cv2
     import torch

@@ -15,7 +15,7 @@ from sim.atomic import atomic_file
 
 PACKAGES = ("trocar", "numpy", "scipy", "opencv-python-headless", "pybullet", "torch", "warp-lang", "trimesh")
 """Distributions whose versions may change a result."""
-FREE = ("out", "json", "at_least", "at_most", "workers", "threads", "device")
+FREE = ("out", "json", "at_least", "at_most", "workers", "executor", "address", "threads", "device")
 """Options that do not change what is computed; a run may resume with others."""
 
 

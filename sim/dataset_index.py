@@ -1,5 +1,7 @@
 """What a data set says of itself: dataset.json (conventions, splits, checksums) and index.jsonl (a line a sample).
 
+Where pyarrow is there, index.parquet says the same as index.jsonl (`sim.index_table`).
+
 dataset.json is written last, so a folder that has one is whole.
 """
 
@@ -13,6 +15,7 @@ from typing import Any
 from assets.errors import InputError
 from sim.atomic import atomic_file
 from sim.codec import CONVENTIONS, json_bytes
+from sim.index_table import write_table
 from sim.shards import ShardInfo
 
 VERSION = 1
@@ -59,7 +62,9 @@ def write_dataset(
     shards: Mapping[str, Iterable[ShardInfo]],
     config: Mapping[str, Any],
 ) -> DatasetIndex:
-    """Write index.jsonl from the records (see `sim.shards.index_record`), then dataset.json; the shards lie there.
+    """Write index.jsonl from the records (see `sim.shards.index_record`), index.parquet, then dataset.json.
+
+    The shards lie there.
 
     Returns:
         The index, as `read_dataset` would read it.
@@ -72,11 +77,14 @@ def write_dataset(
     for patient, where in leaks(patients).items():
         raise InputError(f"splits: expected each patient in one split, found {patient} in {' and '.join(where)}")
     digest = hashlib.sha256()
+    occurring: set[int] = set()
     with atomic_file(folder / "index.jsonl") as stream:
         for record in records:
             line = json_bytes(dict(record)) + b"\n"
             digest.update(line)
             stream.write(line)
+            occurring.update(map(int, record.get("pixels", ())))
+    write_table(folder, read_records(folder), label_names(labels, occurring))
     index = DatasetIndex(
         labels=dict(labels),
         depth_step=depth_step,
@@ -142,6 +150,12 @@ def read_records(folder: Path) -> Iterator[dict[str, Any]]:
         raise InputError(f"{path}: expected the index of a data set, found none") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: line {number}: expected JSON, found {error}") from None
+
+
+def label_names(labels: Mapping[str, int], ids: Iterable[int]) -> dict[int, str]:
+    """Return the names of label ids in order; 0 is the background, and one without a name is `id_N`."""
+    names = {label: name for name, label in labels.items()} | {0: "background"}
+    return {label: names.get(label, f"id_{label}") for label in sorted(set(ids))}
 
 
 def leaks(splits: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:

@@ -2,12 +2,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from assets.errors import InputError
 from scenarios.dataset_check import CheckOptions, check, disagreements
 from scenarios.figures import CheckFailedError
+from scenarios.near_duplicates import Prints
 from sim.camera import Camera
 from sim.dataset_index import write_dataset
 from sim.frame import Frame
@@ -139,3 +141,94 @@ def test_channels_that_disagree_are_found() -> None:
     mixed = make_frame()
     mixed.instance[0, 0] = 1
     assert list(disagreements(mixed)) == ["instance 1 has 2 labels: 1, 2"]
+
+
+def test_flow_that_leaves_the_picture_or_begins_at_nothing_is_found() -> None:
+    frame = make_frame()
+    frame.flow_valid[1, 2] = True
+    frame.flow[1, 2] = (5.0, 3.0)  # to (7, 4): the last column
+    assert list(disagreements(frame)) == []
+    frame.flow[1, 2] = (7.0, 0.0)
+    assert list(disagreements(frame)) == ["flow is out of range at 1 px, first at row 1, column 2"]
+    frame.flow_valid[1, 2], frame.flow_valid[5, 0] = False, True
+    assert list(disagreements(frame)) == ["flow begins at nothing at 1 px, first at row 5, column 0"]
+
+
+def textured(seed: int, *, depth: float = 0.05, noise: float = 0.0) -> Frame:
+    """Make a frame of a smooth random picture and a random relief."""
+    rng = np.random.default_rng(seed)
+    small = rng.uniform(20, 235, (9, 9, 3)).astype(np.float32)
+    relief = rng.uniform(0.6, 1.4, (9, 9)).astype(np.float32)
+    rgb = cv2.resize(small, (64, 64)) + np.random.default_rng(99).normal(0, noise, (64, 64, 3))
+    everywhere = np.ones((64, 64), np.uint8)
+    return replace(
+        make_frame(),
+        rgb=np.clip(rgb, 0, 255).astype(np.uint8),
+        semantic=everywhere,
+        instance=everywhere.astype(np.uint16),
+        depth=depth * cv2.resize(relief, (64, 64)),
+        normal=np.broadcast_to(np.array([0, 0, -1], np.float32), (64, 64, 3)),
+        flow=np.zeros((64, 64, 2), np.float32),
+        flow_valid=np.zeros((64, 64), np.bool_),
+        camera=Camera.with_fov(64, 64, 60.0),
+    )
+
+
+def pairs(*frames: tuple[str, Frame]) -> list[tuple[str, str]]:
+    prints = Prints()
+    for number, (split, frame) in enumerate(frames):
+        prints.add(split, f"{split}-{number}", frame)
+    return list(prints.pairs())
+
+
+def test_a_frame_that_shows_the_same_in_another_split_is_found_and_both_are_named() -> None:
+    others = [("train", textured(seed)) for seed in range(2, 40)] + [("test", textured(seed)) for seed in range(40, 80)]
+    assert pairs(*others) == []
+    again = textured(1, noise=2.0)
+    assert pairs(("train", textured(1)), *others, ("test", again)) == [("test-79", "train-0")]
+    assert pairs(("train", textured(1)), ("train", again)) == []  # within a split it is no leak
+    assert pairs(("train", textured(1)), ("test", textured(1, depth=0.06))) == []  # the same colours, elsewhere
+
+
+def test_black_frames_are_no_duplicates() -> None:
+    black = replace(textured(1), rgb=np.zeros((64, 64, 3), np.uint8))
+    assert pairs(("train", black), ("test", black)) == []
+
+
+def test_hashes_two_bits_apart_are_compared_whichever_bits_they_are() -> None:
+    rng = np.random.default_rng(0)
+    depth = np.full(64, 0.05, np.float32)
+    for first, second in rng.integers(64, size=(200, 2)):
+        prints = Prints(["a", "b"], ["a-0", "b-0"], [0, (1 << int(first)) | (1 << int(second))], [depth, depth])
+        assert list(prints.pairs()) == [("b-0", "a-0")]
+    three = Prints(["a", "b"], ["a-0", "b-0"], [0, 0b111], [depth, depth])
+    assert list(three.pairs()) == []
+
+
+def test_a_near_duplicate_across_splits_fails_the_check(tmp_path: Path) -> None:
+    faults = faults_of(make_dataset(tmp_path, textured(1)))
+    assert faults == (
+        "train.tar: train-0: expected no frame of another split that shows the same, found test.tar: test-0",
+        "train.tar: train-1: expected no frame of another split that shows the same, found test.tar: test-0",
+    )
+
+
+def test_the_contact_sheet_shows_frames_above_their_labels(tmp_path: Path) -> None:
+    folder = make_dataset(tmp_path / "data", make_frame())
+    check(CheckOptions(folder, contact_sheet=tmp_path / "sheet.jpg"))
+    sheet = cv2.imread(str(tmp_path / "sheet.jpg"))
+    assert sheet.shape == (192, 10 * 132 - 4, 3)  # 4 frames of 128 x 96 px and their labels
+    assert sheet[40, 64].max() < 10  # the picture is black
+    assert sheet[150, 64].max() > 50  # its labels are not
+
+
+def test_a_table_that_differs_from_the_index_is_named(tmp_path: Path) -> None:
+    pq = pytest.importorskip("pyarrow.parquet", reason="the extra export is not installed")
+    folder = make_dataset(tmp_path, make_frame())
+    table = pq.read_table(folder / "index.parquet")
+    assert table.column("pixels_polyp").to_pylist() == [6] * 4
+    assert table.column("split").to_pylist() == ["train", "train", "test", "test"]
+    pq.write_table(table.slice(0, 3), folder / "index.parquet")
+    assert faults_of(folder) == ("index.parquet: row 3: expected what index.jsonl says of test-1, found other",)
+    (folder / "index.parquet").write_bytes(b"PAR1")
+    assert faults_of(folder)[0].startswith("index.parquet: expected a Parquet file, found ")

@@ -37,8 +37,17 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
 def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
     write(tmp_path / "one")
     write(tmp_path / "two")
-    for name in ("dataset.json", "index.jsonl"):
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert set(names) >= {"dataset.json", "index.jsonl"}
+    for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_without_pyarrow_there_is_no_table_not_even_an_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "index.parquet").write_bytes(b"of before")
+    monkeypatch.setattr("sim.index_table.find_spec", lambda name: None)
+    write(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset.json", "index.jsonl"]
 
 
 def test_a_patient_in_two_splits_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
