@@ -12,7 +12,8 @@ They are stored as what defines them, so that any point, vertex or triangle can 
    (Limits of Couinaud's liver segment classification, J. Comput. Assist. Tomogr. 26, 2002; 23 patients).
 
 Segments: Couinaud, Le foie: etudes anatomiques et chirurgicales, Masson, 1957; their names and borders as in Strasberg,
-The Brisbane 2000 terminology, J. Hepatobiliary Pancreat. Surg. 12, 2005, doi:10.1007/s00534-005-0999-7.
+Nomenclature of hepatic anatomy and resections: a review of the Brisbane 2000 system, J. Hepatobiliary Pancreat. Surg.
+12, 2005, doi:10.1007/s00534-005-0999-7.
 """
 
 import re
