@@ -69,7 +69,8 @@ class BatchFrames:
 class BatchRenderer:
     """Renders one frame of each of n environments; they share a scene, or each has its own.
 
-    `scenes[i].move` and `scenes[i].deform` change the geometry of environment i (of all, where it is shared).
+    Several cameras in one environment are as many entries of its scene. `scenes[i].move` and `scenes[i].deform` change
+    the geometry of environment i (of all, where it is shared).
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class BatchRenderer:
         """Put everything on the device.
 
         Args:
-            scenes: Objects or a scene that all environments share, or a scene for each.
+            scenes: Objects or a scene that all environments share, or a scene for each; one may stand there repeatedly.
             camera: Intrinsics and lens of all frames.
             count: How many environments; None takes the number of scenes, 1 if they share one.
             device: A Warp device; None for that of the scenes, or else the CPU.

@@ -1,5 +1,7 @@
 """Many environments in one launch: the bytes of single renderings, on the device, in tensors that share its memory."""
 
+import re
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +17,7 @@ from assets.mesh import Mesh
 from assets.transforms import look_along
 from sim.camera import Camera
 from sim.render import batch as batch_module
-from sim.render import shading
+from sim.render import batch_kernels, shading
 from sim.render.appearance import Appearance, LightSettings, draw_appearance
 from sim.render.batch import BYTES, BatchRenderer
 from sim.render.renderer import Renderer
@@ -125,6 +127,17 @@ def test_each_environment_can_have_its_own_geometry():
     assert_same(again, singles)
 
 
+def test_two_environments_of_two_cameras_each():
+    scenes = [RenderScene(OBJECTS) for _ in range(2)]
+    scenes[1].move("polyp", moved([0.006, 0, 0]))
+    frames = BatchRenderer([scenes[0], scenes[0], scenes[1], scenes[1]], CAMERA).render(poses(4))
+    singles = []
+    for index, pose in enumerate(poses(4)):
+        with PixelRenderer(scenes[index // 2], CAMERA, visibility="raycast") as single:
+            singles.append(single.render(pose, seed=index))
+    assert_same(frames, singles)
+
+
 def test_the_tensors_are_the_kernels_own_memory_and_nothing_comes_to_the_host(monkeypatch):
     batch = BatchRenderer(OBJECTS, CAMERA, 2)
 
@@ -204,6 +217,15 @@ def test_senseless_input_is_refused():
             batch.render(good, exposure=exposure)
     with pytest.raises(InputError, match="an exposure or 2 of them"):
         batch.render(good, exposure=np.ones(3))
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="Warp has no CUDA compiler there")
+def test_the_kernels_compile_for_cuda(tmp_path):
+    """For compute capability 9.0; needs no GPU."""
+    wp.compile_aot_module(batch_kernels, arch=90, module_dir=tmp_path, use_ptx=True)
+    (code,) = tmp_path.glob("*.ptx")
+    text = code.read_text()
+    assert all(re.search(rf"\.entry {name}_\w*cuda_kernel_forward", text) for name in ("cast_all", "shade_all"))
 
 
 @pytest.mark.gpu
