@@ -213,12 +213,18 @@ def _cycled(items: NDArray[np.int64], count: int, rng: np.random.Generator) -> N
 
 
 def cut_batch(
-    frames: Frames, rows: NDArray[np.int64], device: torch.device, rng: np.random.Generator | None = None
+    frames: Frames,
+    rows: NDArray[np.int64],
+    device: torch.device,
+    rng: np.random.Generator | None = None,
+    *,
+    widely: bool = True,
 ) -> Batch:
     """Cut frames out as tensors.
 
-    With `rng` each is altered and its truth with it: flipped or turned by quarters where the lens allows it exactly,
-    zoomed, and some are made to look like those of another device, whose gain reads 1.
+    With `rng` each is altered and its truth with it: flipped or turned by quarters where the lens allows it exactly;
+    where they are altered widely some are zoomed, and some made to look like those of another device, whose gain
+    reads 1.
     """
     rays, allowed = frames.camera.rays()[0], turns_of(frames.camera)
     views, foreign = [], np.zeros(len(rows), np.bool_)
@@ -233,8 +239,9 @@ def cut_batch(
             bool(frames.visible[row]),
         )
         if rng is not None:
-            view = zoomed(_turned(view, allowed[rng.integers(len(allowed))]), rng)
-            foreign[place] = rng.random() < _FOREIGN
+            view = _turned(view, allowed[rng.integers(len(allowed))])
+            view = zoomed(view, rng) if widely else view
+            foreign[place] = widely and rng.random() < _FOREIGN
             view = from_another_device(view, rng) if foreign[place] else view
         views.append(view)
 

@@ -42,6 +42,7 @@ MODEL, STATE, LOG, BOARD = "model.safetensors", "state.safetensors", "log.jsonl"
 """Files of a training's folder: the model (config and card beside it), what resuming needs, a line an epoch, and
 the same for TensorBoard where it is installed."""
 
+_CLOSING = 0.6  # from here on frames are altered little: the network ends with what it will see
 _WARM_UP = 0.03  # share of the training in which the learning rate rises
 _FINAL_RATE = 0.02  # share of the peak learning rate that is left at the end
 _AVERAGE = 0.995  # share of the averaged weights that a step keeps: they span some 200 steps
@@ -164,7 +165,8 @@ def train(options: TrainOptions) -> list[Figure]:
             def cut(step: int, order: NDArray[np.int64] = order) -> tuple[Batch, np.random.Generator]:
                 rng = np.random.default_rng([options.seed, 2, step])
                 start = step % steps_per_epoch * options.batch
-                return cut_batch(frames, order[start : start + options.batch], device, rng), rng
+                widely = options.done(step, steps, state.seconds) < _CLOSING
+                return cut_batch(frames, order[start : start + options.batch], device, rng, widely=widely), rng
 
             for batch, rng in made_ahead(cut, range(state.step, (epoch + 1) * steps_per_epoch)):
                 image, log_exposure = jitter(batch.image, batch.log_exposure, batch.foreign, rng)

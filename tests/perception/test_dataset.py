@@ -110,6 +110,15 @@ def test_a_turned_point_lies_on_the_turned_pixel():
         np.testing.assert_array_equal(turn.point(np.array([[7, 1]], np.float32), 9, 6), [[column, row]])
 
 
+def test_a_batch_that_is_not_altered_widely_is_turned_alone(frames):
+    rows = np.arange(24)
+    batch, plain = cut_batch(frames, rows, CPU, np.random.default_rng(1), widely=False), cut_batch(frames, rows, CPU)
+    assert not batch.foreign.any()
+    assert not torch.equal(batch.classes, plain.classes)
+    for row in rows:
+        assert batch.classes[row].flatten().bincount().tolist() == plain.classes[row].flatten().bincount().tolist()
+
+
 def test_in_an_altered_batch_every_label_still_fits_its_pixel(frames):
     # The camera's own scene is a tube: what a pixel's ray meets is known, wherever the pixel has gone.
     rows = np.arange(24)
