@@ -115,9 +115,7 @@ class _Inside:
         return np.array([self._known[name, point.tobytes()] for point in points], dtype=np.bool_)
 
 
-def _centreline(
-    line: Centreline, organs: list[str], orifices: tuple[Orifice, ...], within: _Inside
-) -> tuple[str, ...]:
+def _centreline(line: Centreline, organs: list[str], orifices: tuple[Orifice, ...], within: _Inside) -> tuple[str, ...]:
     """Check that a centreline runs inside one of the organs, in small steps, with radii that fit."""
     step = np.linalg.norm(np.diff(line.points, axis=0), axis=1)
     if not (np.isfinite(line.points).all() and np.isfinite(line.radius).all()):
