@@ -31,8 +31,8 @@ class CautionOptions:
     """When to slow down and to stop."""
 
     slow_at: float = 0.45
-    """Uncertainty of the frame above which the instrument slows; chosen above what clean frames of an unseen colon gave a
-    network trained for 16 minutes, 0.27 to 0.41,"""
+    """Uncertainty of the frame above which the instrument slows; chosen above what clean frames of an unseen colon gave
+    a network trained for 16 minutes, 0.27 to 0.41,"""
     stop_at: float = 0.60
     """and from which on it stops; a black picture gave it 0.78. A fogged lens gave it no more than clean frames."""
     frames: int = 3
