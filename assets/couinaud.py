@@ -7,12 +7,15 @@ They are stored as what defines them, so that any point, vertex or triangle can 
 2. **veins**: centrelines `portal_segment_N...` of the portal branches, and `hepatic_vein_right`, `_middle`, `_left`: a
    point belongs to the segment of the nearest portal branch. Where a hepatic vein is nearer than any portal branch,
    only the segments that this vein runs between are asked, so none reaches across a fissure beyond its neighbour.
+   Scans do not show the caudate lobe's branches: where those of segment 1 alone are missing, the line from the porta
+   hepatis halfway to the vena cava stands in.
 3. **planes**: without veins, planes through porta hepatis, vena cava and gallbladder stand in for the fissures. This is
    marked as approximate: even with the main veins known, planes miss volumes of single segments by up to a quarter
    (Limits of Couinaud's liver segment classification, J. Comput. Assist. Tomogr. 26, 2002; 23 patients).
 
 Segments: Couinaud, Le foie: etudes anatomiques et chirurgicales, Masson, 1957; their names and borders as in Strasberg,
-The Brisbane 2000 terminology, J. Hepatobiliary Pancreat. Surg. 12, 2005, doi:10.1007/s00534-005-0999-7.
+Nomenclature of hepatic anatomy and resections: a review of the Brisbane 2000 system, J. Hepatobiliary Pancreat. Surg.
+12, 2005, doi:10.1007/s00534-005-0999-7.
 """
 
 import re
@@ -95,6 +98,9 @@ def segments_of(patient: Patient) -> Segments:
             portal.setdefault(int(match[1]), []).append(line.points)
         elif match := re.fullmatch(r"hepatic_vein_(right|middle|left)(_\d+)?", line.name):
             hepatic.setdefault(match[1], []).append(line.points)
+    if 1 not in portal and {"porta_hepatis", "vena_cava"} <= set(patient.landmarks):
+        porta, cava = patient.landmarks["porta_hepatis"], patient.landmarks["vena_cava"]
+        portal[1] = [porta + np.linspace(0.25, 0.5, 16)[:, None] * (cava - porta)]
     if len(portal) == len(NUMBERS):
         joined = {n: np.concatenate(portal[n]) for n in NUMBERS}
         return Segments("veins", joined, {name: np.concatenate(x) for name, x in hepatic.items()}, {}, np.zeros((0, 3)))
@@ -142,6 +148,12 @@ def by_branches(
     return np.asarray(numbers[np.argmin(np.where(allowed, distance, np.inf), axis=1)])
 
 
+def turn_about(points: Float[np.ndarray, "n 3"], cava: Float[np.ndarray, "3"]) -> Float[np.ndarray, "n"]:
+    """Return the turn of points [m] about the upright axis of the vena cava: left negative, front 0, right positive."""
+    flat = points[:, :2] - cava[:2]
+    return np.asarray(np.arctan2(flat[:, 0], flat[:, 1]))
+
+
 def by_planes(
     points: Float[np.ndarray, "n 3"], porta: Array, cava: Array, gallbladder: Array, fissure: Array
 ) -> Int[np.ndarray, "n"]:
@@ -158,15 +170,8 @@ def by_planes(
         gallbladder: Its fundus [m].
         fissure: The umbilical fissure at the liver's edge [m].
     """
-    flat = points[:, :2] - cava[:2]
-
-    def angle(vector: Array) -> Array:
-        """Turn from the left over the front to the right [rad]."""
-        return np.asarray(np.arctan2(vector[..., 0], vector[..., 1]))
-
-    main, left = angle((gallbladder - cava)[:2]), angle((fissure - cava)[:2])
-    turn = angle(flat)
-    turn = np.where((flat[:, 1] < 0) & (flat[:, 0] > 0), np.abs(turn), turn)
+    main, left = (float(turn_about(mark[None], cava)[0]) for mark in (gallbladder, fissure))
+    turn = turn_about(points, cava)
     upper = points[:, 2] > porta[2] + ABOVE
     right = main + RIGHT_SECTOR
     result = np.where(points[:, 1] < (cava[1] + fissure[1]) / 2, 2, 3)

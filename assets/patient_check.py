@@ -37,9 +37,13 @@ def check_patient(patient: Patient) -> list[OrganReport]:
     """Examine every organ, centreline, orifice and the landmarks; nothing is raised."""
     reports = [_organ(organ) for organ in patient.organs]
     lumens = {organ.name: organ for organ in patient.organs if organ.kind == "lumen"}
-    inside = _Inside(lumens)
+    inside = _Inside({organ.name: organ for organ in patient.organs})
     reports += [
-        OrganReport(f"centreline {line.name}", None, _centreline(line, lumens, patient.orifices, inside))
+        OrganReport(
+            f"centreline {line.name}",
+            None,
+            _centreline(line, [*lumens, *_own_solids(line, patient.organs)], patient.orifices, inside),
+        )
         for line in patient.centrelines
     ]
     reports += [OrganReport(f"orifice {orifice.name}", None, _orifice(orifice, lumens)) for orifice in patient.orifices]
@@ -76,26 +80,43 @@ def _organ(organ: Organ) -> OrganReport:
     return OrganReport(organ.name, report, tuple(problems), tetrahedra, crossings)
 
 
-class _Inside:
-    """Tells whether points lie in a lumen; lines of one tree share points, and a winding number is dear."""
+def _own_solids(line: Centreline, organs: tuple[Organ, ...]) -> list[str]:
+    """Return the solid organs that a centreline may run in: imported vessels and airways are no lumens.
 
-    def __init__(self, lumens: dict[str, Organ]) -> None:
-        self._lumens = lumens
+    The line's name begins as the organ's name or label does: `portal_segment_5_0` runs in the
+    `portal_vein_and_splenic_vein`, `hepatic_vein_left` in a `hepatic_vein`, `airways_3` in the `airways`.
+    """
+    first = line.name.split("_")[0]
+    return [
+        organ.name
+        for organ in organs
+        if organ.kind == "solid" and first in (organ.name.split("_")[0], organ.label.split("_")[0])
+    ]
+
+
+class _Inside:
+    """Tells whether points lie in an organ; lines of one tree share points, and a winding number is dear."""
+
+    def __init__(self, organs: dict[str, Organ]) -> None:
+        self._organs = organs
         self._known: dict[tuple[str, bytes], bool] = {}
-        self.search = {name: cKDTree(lumen.surface.vertices) for name, lumen in lumens.items()}
-        """For the nearest vertex."""
+        self._search: dict[str, cKDTree] = {}
+
+    def reach(self, name: str, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return how far each point lies from the organ's nearest vertex [m]."""
+        if name not in self._search:
+            self._search[name] = cKDTree(self._organs[name].surface.vertices)
+        return np.asarray(self._search[name].query(points)[0])
 
     def __call__(self, name: str, points: NDArray[np.float64]) -> NDArray[np.bool_]:
         new = [point for point in points if (name, point.tobytes()) not in self._known]
-        numbers = winding_number(self._lumens[name].surface, np.array(new).reshape(-1, 3))
+        numbers = winding_number(self._organs[name].surface, np.array(new).reshape(-1, 3))
         self._known |= {(name, point.tobytes()): bool(found > 0.5) for point, found in zip(new, numbers, strict=True)}
         return np.array([self._known[name, point.tobytes()] for point in points], dtype=np.bool_)
 
 
-def _centreline(
-    line: Centreline, lumens: dict[str, Organ], orifices: tuple[Orifice, ...], within: _Inside
-) -> tuple[str, ...]:
-    """Check that a centreline runs inside one of the lumens, in small steps, with radii that fit."""
+def _centreline(line: Centreline, organs: list[str], orifices: tuple[Orifice, ...], within: _Inside) -> tuple[str, ...]:
+    """Check that a centreline runs inside one of the organs, in small steps, with radii that fit."""
     step = np.linalg.norm(np.diff(line.points, axis=0), axis=1)
     if not (np.isfinite(line.points).all() and np.isfinite(line.radius).all()):
         return ("expected finite points and radii, found NaN or infinity",)
@@ -104,14 +125,18 @@ def _centreline(
         problems.append(f"expected steps of at most 6 mm, found {1e3 * step.max():.1f} mm")
     # Strides of 1, 2, 4, ...: so lines of about the same length that share their way share the points looked at too.
     some = line.points[2 : -1 : 1 << max(0, (len(line.points) // 32).bit_length() - 1)]
-    inside = {name: within(name, some) for name in lumens}
+    inside: dict[str, NDArray[np.bool_]] = {}
+    for candidate in organs:
+        inside[candidate] = within(candidate, some)
+        if inside[candidate].all():
+            break
     if not inside:
-        return (*problems, "expected a lumen about it, found none")
+        return (*problems, "expected a lumen or a solid of its name about it, found none")
     name, best = max(inside.items(), key=lambda item: int(item[1].sum()))
     if not best.all():
         outside = some[int(np.argmin(best))]
         problems.append(f"expected every point inside {name}, found {np.round(outside, 4).tolist()} outside")
-    reach = within.search[name].query(line.points)[0]
+    reach = within.reach(name, line.points)
     for orifice in orifices:  # its disc is no wall
         reach[np.linalg.norm(line.points - orifice.centre, axis=1) < 2 * orifice.radius] = np.inf
     excess = float((line.radius - reach).max())

@@ -87,6 +87,10 @@ class ImportOptions:
     are found by intensity, and marked as derived."""
     lumen: bool = True
     """Make a lumen of a labelled colon, with centreline and landmarks; else it is a solid organ."""
+    couinaud: bool = False
+    """Find out Couinaud's eight segments of the liver: as labelled, else by labelled portal branches, else by planes
+    (approximate). porta_hepatis, vena_cava, gallbladder_fundus and umbilical_fissure in the landmarks' file win over
+    what is found."""
     licence: str = "unknown: that of the imported file"
     """Licence of the data; it stays with the patient."""
     colon: tyro.conf.OmitArgPrefixes[ColonOptions] = field(default_factory=ColonOptions)
@@ -146,7 +150,9 @@ def import_source(options: ImportOptions) -> None:
             options.scheme,
             options.landmarks,
             options.content,
-            LabelMapOptions(lumen=options.lumen, colon=options.colon, licence=options.licence),
+            LabelMapOptions(
+                lumen=options.lumen, colon=options.colon, licence=options.licence, couinaud=options.couinaud
+            ),
             _mesh_options(options),
         )
         patient = import_any(options.source, request, lambda line: advance(note=line))

@@ -20,7 +20,7 @@ class Measure:
 
 
 # Liver, spleen, kidney (each) and pancreas: means by CT of 149 adults (Geraghty, Boone, McGahan and Jain, Abdom.
-# Imaging 29, 2004, doi:10.1007/s00261-003-0139-2). Deviations: liver 17 % and spleen 40 % (CT of 100 patients, Jasper,
+# Imaging 29(4), 2004, pages 482 to 490). Deviations: liver 17 % and spleen 40 % (CT of 100 patients, Jasper,
 # J. Clin. Diagn. Res. 13(8), 2019, doi:10.7860/JCDR/2019/41932.13038); the spleen's is cut to 25 % so that no draw is
 # an enlarged one; kidney and pancreas 15 and 20 %, chosen.
 # Gallbladder: 7.5 to 12 cm long and 25 to 30 ml of capacity in one text (Bailey and Love's Short Practice of Surgery,

@@ -14,7 +14,7 @@ Array = NDArray[np.float64]
 
 EXPONENT = 2.8
 """Flow goes with the diameter to this power (Kitaoka et al., J. Appl. Physiol. 87, 1999,
-doi:10.1152/jappl.1999.87.6.2207, after Raabe et al., LF-53, Lovelace Foundation, 1976)."""
+pages 2207 to 2217, after Raabe et al., LF-53, Lovelace Foundation, 1976)."""
 LENGTH_OVER_DIAMETER = 3.0
 """Mean of a branch (Kitaoka et al., 1999)."""
 SMALLER_SHARE = (0.40, 0.05)

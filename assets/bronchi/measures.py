@@ -7,7 +7,7 @@ import numpy as np
 
 Sex = Literal["female", "male"]
 
-# Length: CT of 40 men and 20 women (Kamel et al., Clin. Anat. 22, 2009, doi:10.1002/ca.20815). Width and depth of the
+# Length: CT of 40 men and 20 women (Kamel et al., Clin. Anat. 22, 2009, PubMed 19544298). Width and depth of the
 # lumen: CT of 50 men and 50 women (Lee et al., J. Korean Radiol. Soc. 24, 1988).
 TRACHEA_LENGTH = {"male": (0.1051, 0.0098), "female": (0.0983, 0.0087)}
 """Mean and standard deviation from the cricoid to the carina [m]."""

@@ -19,7 +19,7 @@ POSTERIOR = np.array([0.0, -1.0, 0.0])
 CHORD = 0.28
 """How far the membranous wall of the trachea stands inside of the round that the cartilages follow, over its half
 depth: the wall is then 1.4 of the half width wide, 12 mm in a man. Cadavers: 17.7 +- 4.4 mm in men and 11.8 +- 3.0 mm
-in women (Kamel et al., Clin. Anat. 22, 2009, doi:10.1002/ca.20815)."""
+in women (Kamel et al., Clin. Anat. 22, 2009, PubMed 19544298)."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from assets.errors import InputError
 from assets.importers.bare_ct import import_ct
 from assets.importers.label_map import ImportOptions, import_labels
 from assets.importers.label_volume import label_volume
+from assets.importers.liver import part_liver
 from assets.importers.mesh_set import MeshOptions
 from assets.importers.mesh_source import import_mesh_source, is_mesh_source
 from assets.importers.volume import Content, Volume
@@ -83,6 +84,8 @@ def _import_volume(path: Path, request: Request, report: Callable[[str], None]) 
         return import_labels(labels, path, landmarks=request.landmarks, options=options, report=report)
     if request.scheme is not None or request.landmarks is not None:
         raise InputError(f"expected a label map for a scheme or landmarks, found a CT in {path}")
+    if options.couinaud:
+        raise InputError(f"expected a label map or meshes for Couinaud's segments, found a CT in {path}")
     return import_ct(volume, path, organ_edge_mm=options.organ_edge_mm, licence=options.licence, report=report)
 
 
@@ -105,7 +108,8 @@ def content_of(volume: Volume, request: Request) -> Content:
 
 
 def _import_meshes(path: Path, request: Request, report: Callable[[str], None]) -> Patient:
-    return import_mesh_source(path, request.meshes, report=report)
+    patient = import_mesh_source(path, request.meshes, report=report)
+    return part_liver(patient, None) if request.options.couinaud else patient
 
 
 KINDS = (

@@ -11,9 +11,11 @@ from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from assets.couinaud import LANDMARKS
 from assets.errors import InputError
 from assets.importers.label_volume import LabelVolume, read_label_volume
 from assets.importers.landmark_file import read_landmarks
+from assets.importers.liver import part_liver
 from assets.importers.organ_surfaces import Occupied, organ_surfaces
 from assets.labels import load_labels
 from assets.lumen.alterations import ADDED, CAUSES, REMOVED
@@ -39,10 +41,15 @@ class ImportOptions:
     """Edge of the other structures' triangles, about [mm]."""
     licence: str = "unknown: that of the imported file"
     """Of the data; it stays with the patient."""
+    couinaud: bool = False
+    """Find out the eight segments of the liver; landmarks of `assets.couinaud.LANDMARKS` are taken from the file of
+    landmarks."""
 
     def __post_init__(self) -> None:
         if not 1.0 <= self.organ_edge_mm <= 30.0:
             raise InputError(f"expected organ_edge_mm from 1 to 30, found {self.organ_edge_mm}")
+        if self.couinaud and not self.organs:
+            raise InputError("expected organs for Couinaud's segments, found them turned off")
         if not (self.lumen or self.organs):
             raise InputError("expected something to import, found both lumen and organs turned off")
 
@@ -94,6 +101,7 @@ def import_labels(
     """
     options, say = options or ImportOptions(), report or (lambda _: None)
     given = read_landmarks(landmarks) if landmarks is not None else {}
+    of_liver = {name: given.pop(name) for name in LANDMARKS if name in given} if options.couinaud else {}
     if not volume.names:
         raise InputError(f"expected labelled voxels, found an empty mask in {path}")
     left_out = volume.left_out
@@ -144,11 +152,11 @@ def import_labels(
         "left_out_names": sorted(left_out),
         "left_out_voxels": left_out,
         "options": asdict(options),
-        "given_landmarks_mm": {name: np.round(point * 1e3, 3).tolist() for name, point in given.items()},
+        "given_landmarks_mm": {name: np.round(point * 1e3, 3).tolist() for name, point in (given | of_liver).items()},
         "displaced_organ_voxels": displaced,
         **(_colon_provenance(colon) if colon else {}),
     }
-    return Patient(
+    patient = Patient(
         name=patient_name(path),
         source=path.name,
         licence=options.licence,
@@ -158,6 +166,10 @@ def import_labels(
         orifices=(_anus(colon),) if colon else (),
         provenance=provenance,
     )
+    if options.couinaud:
+        say("parting the liver")
+        patient = part_liver(patient, volume, of_liver)
+    return patient
 
 
 def patient_name(path: Path) -> str:

@@ -18,7 +18,7 @@ class BenchOptions:
     """Measure speed on this machine; what is compared is measured in one run."""
 
     what: tyro.conf.Positional[
-        Literal["anatomy", "render", "physics", "endurance", "dataset", "train", "realism", "all"]
+        Literal["anatomy", "render", "batch", "physics", "endurance", "dataset", "train", "realism", "all"]
     ]
     """Which benchmark; realism compares with real frames, so it needs --real."""
     real: Path | None = None
@@ -39,6 +39,10 @@ class BenchOptions:
     """Threads of the CPU."""
     device: str = "cpu"
     """Where to compute: cpu, or a CUDA device such as cuda:0."""
+    environments: int = 4
+    """Environments that `batch` renders at once; on a GPU some hundred."""
+    size: tuple[int, int] = (64, 64)
+    """Width and height of a picture of `batch` [px]."""
 
     def __post_init__(self) -> None:
         if not 0 < self.seconds < float("inf") or min(self.threads, self.rounds, self.patients) < 1:
@@ -99,6 +103,18 @@ def _render(options: BenchOptions) -> list[Figure]:
     return [Figure(**one) for one in found]
 
 
+def _batch(options: BenchOptions) -> list[Figure]:
+    from scenarios.bench.batch import bench_batch
+
+    return bench_batch(
+        seed=options.seed,
+        environments=options.environments,
+        size=options.size,
+        rounds=options.rounds,
+        device=options.device,
+    )
+
+
 def _dataset(options: BenchOptions) -> list[Figure]:
     from scenarios.bench.dataset import bench_dataset
 
@@ -122,6 +138,7 @@ def _realism(options: BenchOptions) -> list[Figure]:
 _BENCHES: dict[str, Callable[[BenchOptions], list[Figure]]] = {
     "anatomy": _anatomy,
     "render": _render,
+    "batch": _batch,
     "physics": _physics,
     "endurance": _endurance,
     "dataset": _dataset,

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from assets.transforms import apply
 from sim.camera import Camera
 from sim.render.appearance import Appearance, LightSettings
 from sim.render.lens import layout
@@ -97,15 +96,9 @@ def fill_look(
     seed: int,
 ) -> None:
     """Fill in the record of what may change from frame to frame."""
-    guides = np.array(light.positions, np.float64)
-    guides[:, :2] += appearance.light_shift
-    guides = apply(T_world_camera, guides)
-    look["light"], look["light_a"], look["light_b"] = guides.mean(axis=0), guides[0], guides[-1]
+    aim(look, T_world_camera, guides_of(light, appearance))
     look["shadows"] = light.shadows
-    look["axis"] = T_world_camera[:3, 2]
-    # Under narrow bands the lamp's colour does not matter, its filters do.
-    colour = np.array(NARROW_BALANCE) if appearance.narrow_band else lamp_colour(appearance.temperature)
-    look["light_colour"] = light.power * exposure * NOMINAL_DISTANCE**2 * colour
+    look["light_colour"] = light.power * exposure * NOMINAL_DISTANCE**2 * lamp_of(appearance)
     look["texture_offset"] = appearance.texture_offset
     look["spot"], look["gain"] = appearance.spot, appearance.gain
     look["ambient"] = AMBIENT * appearance.ambient
@@ -114,4 +107,37 @@ def fill_look(
     look["pixel_angle"] = 1 / camera.fx
     look["vignette"] = appearance.vignette
     look["shot_noise"], look["read_noise"] = appearance.shot_noise**2, appearance.read_noise**2
-    look["seed"] = zlib.crc32(str(seed).encode())
+    look["seed"] = noise_seed(seed)
+
+
+def aim(looks: Any, T_world_camera: NDArray[np.float64], guides: NDArray[np.float64]) -> None:
+    """Put the light guides of one record, or of an array of them, where the cameras are.
+
+    Args:
+        looks: One record or n.
+        T_world_camera: Poses, shape (4, 4) or (n, 4, 4).
+        guides: One or two places each [m], camera axes, shape (k, 3) or (n, k, 3).
+    """
+    rotation, position = T_world_camera[..., :3, :3], T_world_camera[..., :3, 3]
+    # Products and sums one by one: the same bytes for one pose as for many.
+    placed = (guides[..., None, :] * rotation[..., None, :, :]).sum(axis=-1) + position[..., None, :]
+    looks["light"] = placed.mean(axis=-2)
+    looks["light_a"], looks["light_b"] = placed[..., 0, :], placed[..., -1, :]
+    looks["axis"] = T_world_camera[..., :3, 2]
+
+
+def guides_of(light: LightSettings, appearance: Appearance) -> NDArray[np.float64]:
+    """Return where the light guides are [m], camera axes, shape (k, 3)."""
+    guides = np.array(light.positions, np.float64)
+    guides[:, :2] += appearance.light_shift
+    return guides
+
+
+def lamp_of(appearance: Appearance) -> NDArray[np.float64]:
+    """Return the linear RGB of the lamp, shape (3,); under narrow bands its filters matter, not its own colour."""
+    return np.array(NARROW_BALANCE) if appearance.narrow_band else lamp_colour(appearance.temperature)
+
+
+def noise_seed(seed: int) -> int:
+    """Return the kernel's seed of the sensor noise, 32 bits."""
+    return zlib.crc32(str(seed).encode())

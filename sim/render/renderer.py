@@ -22,10 +22,9 @@ from sim.render import motion, raster, raycast, shading, shading_rows, shadows
 from sim.render.appearance import Appearance, LightSettings
 from sim.render.geometry import CLUSTER, Geometry
 from sim.render.lens import build_lens, layout
-from sim.render.look import fill_look, gauss_table, tissue_of, tone_table
+from sim.render.look import fill_look, tissue_of
 from sim.render.scene import RenderScene, on_device, rigid
-from sim.render.textures import noise_volumes
-from sim.render.vessels import vessel_images
+from sim.render.tables import falloff, shared_tables
 from sim.scene_objects import SceneObject
 
 Method = Literal["raster", "raycast"]
@@ -273,20 +272,10 @@ class Renderer:
             return wp.zeros(count, dtype=kind, device=device)
 
         pixels = self.camera.width * self.camera.height
-        if not self.scene.tables:
-            self.scene.tables = {
-                "tone": put(tone_table(), wp.uint8),
-                "gauss": put(gauss_table(), wp.float32),
-                "volumes": put(noise_volumes(), wp.vec4),
-                "vessels": put(vessel_images(), wp.float32),
-            }
-        self._tables: dict[str, Any] = {"tissues": make(count, shading.Tissue), **self.scene.tables}
+        self._tables: dict[str, Any] = {"tissues": make(count, shading.Tissue), **shared_tables(self.scene)}
         self._rays = put(self._lens.rays, wp.vec3)
         self._shown = np.any(self._lens.rays != 0, axis=1)
-        v, u = np.divmod(np.arange(pixels), self.camera.width)
-        corner = np.hypot(self.camera.width, self.camera.height) / 2
-        off_centre = np.hypot(u - self.camera.cx, v - self.camera.cy) / corner
-        self._vignette = put((off_centre**2).astype(np.float32), wp.float32)
+        self._vignette = put(falloff(self.camera), wp.float32)
 
         self._pose_array, self._look_array = make(1, raster.Pose), make(1, shading.Look)
         # On the CPU these are the kernels' own memory, elsewhere copies to be sent.

@@ -313,6 +313,28 @@ def rigid(T_a_b: Any, where: str) -> NDArray[np.float64]:
     return T
 
 
+def rigid_poses(T_a_b: Any, where: str) -> NDArray[np.float64]:
+    """Check many poses at once, shape (n, 4, 4), by the rules of `rigid`.
+
+    Raises:
+        InputError: The shape is another or a pose is not rigid; the line says which.
+    """
+    try:
+        T = np.asarray(T_a_b, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{where}: expected poses, found {error}") from None
+    if T.ndim != 3 or T.shape[1:] != (4, 4):
+        raise InputError(f"{where}: expected poses of shape (n, 4, 4), found {T.shape}")
+    # Far outside of what a rotation holds, and so refused; bounded lest the products overflow.
+    rotation = np.clip(np.where(np.isfinite(T[:, :3, :3]), T[:, :3, :3], 2.0), -2.0, 2.0)
+    off = np.abs(rotation @ rotation.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2))
+    good = (off <= _RIGID) & (np.linalg.det(rotation) > 0) & (T[:, 3] == [0, 0, 0, 1]).all(axis=1)
+    good &= (np.abs(T[:, :3, 3]) <= FARTHEST).all(axis=1)
+    for index in np.flatnonzero(~good):
+        rigid(T[index], f"{where}: pose {index}")
+    return T
+
+
 def on_device(make: Any, advice: str) -> Any:
     """Allocate on a device.
 

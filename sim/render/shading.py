@@ -353,6 +353,55 @@ def picture_of(
     )
 
 
+@wp.func
+def light_of(
+    pose: Pose,
+    look: Look,
+    tissue: Tissue,
+    ray_camera: wp.vec3,
+    z: float,
+    corner: wp.vec4i,
+    share: wp.vec2,
+    surface: Surface,
+    vertex_shape: wp.array[wp.vec4],
+    vertex_stain: wp.array[float],
+    volumes: wp.array[wp.vec4],
+    vessels: wp.array[float],
+    vignette: float,
+    lit: float,
+) -> wp.vec3:
+    """Return the linear light of a pixel that sees a point of a triangle: z-depth and weights as in the buffers."""
+    ray = wp.transpose(pose.rotation) * ray_camera
+    distance = z / ray_camera[2]
+    p = pose.position + ray * distance
+    u = share[0]
+    v = share[1]
+    w = 1.0 - u - v
+    shape = u * vertex_shape[corner[0]] + v * vertex_shape[corner[1]] + w * vertex_shape[corner[2]]
+    slow = u * vertex_stain[corner[0]] + v * vertex_stain[corner[1]] + w * vertex_stain[corner[2]]
+    smooth = wp.vec3(shape[0], shape[1], shape[2])
+    n = facing_camera(smooth, ray)
+    # On what has moved, the texture is looked up where the point lies at rest.
+    place = p
+    n_rest = n
+    moved = surface.moved[corner[3]] != 0
+    if moved:
+        place = at_rest(surface, corner, u, v)
+        n_rest = wp.normalize(to_rest(surface, corner, n))
+    place = place + look.texture_offset
+    footprint = footprint_of(look, smooth, ray, distance)
+    level = relief_level(footprint, tissue.texels)
+    relief = _noise(volumes, level, relief_place(place, tissue.texels))
+    gradient = slope_of(relief, tissue)
+    if moved:
+        gradient = from_rest(surface, corner, gradient)
+    albedo = albedo_of(look, tissue, volumes, vessels, place, n_rest, footprint, relief[3], slow, shape[3])
+    alpha2 = lobe_of(tissue, level, footprint)
+    return light_from(
+        look, p, ray, distance, n, gradient, albedo, alpha2, tissue.film, tissue.wrap, shape[3], vignette, lit
+    )
+
+
 @wp.kernel
 def shade(
     first_pixel: int,
@@ -393,51 +442,22 @@ def shade(
     look = looks[0]
     corner = triangles[index]
     tissue = tissues[corner[3]]
-    rotation = pose[0].rotation
-    ray_camera = rays[pixel]
-    ray = wp.transpose(rotation) * ray_camera
-    distance = depth[pixel] / ray_camera[2]
-    p = pose[0].position + ray * distance
-
-    normal[pixel] = rotation * flat_normal[index]
+    normal[pixel] = pose[0].rotation * flat_normal[index]
     semantic[pixel] = tissue.label
     instance[pixel] = tissue.instance
-
-    u = weights[pixel][0]
-    v = weights[pixel][1]
-    w = 1.0 - u - v
-    shape = u * vertex_shape[corner[0]] + v * vertex_shape[corner[1]] + w * vertex_shape[corner[2]]
-    slow = u * vertex_stain[corner[0]] + v * vertex_stain[corner[1]] + w * vertex_stain[corner[2]]
-    smooth = wp.vec3(shape[0], shape[1], shape[2])
-    n = facing_camera(smooth, ray)
-    # On what has moved, the texture is looked up where the point lies at rest.
-    place = p
-    n_rest = n
-    moved = surface.moved[corner[3]] != 0
-    if moved:
-        place = at_rest(surface, corner, u, v)
-        n_rest = wp.normalize(to_rest(surface, corner, n))
-    place = place + look.texture_offset
-    footprint = footprint_of(look, smooth, ray, distance)
-    level = relief_level(footprint, tissue.texels)
-    relief = _noise(volumes, level, relief_place(place, tissue.texels))
-    gradient = slope_of(relief, tissue)
-    if moved:
-        gradient = from_rest(surface, corner, gradient)
-    albedo = albedo_of(look, tissue, volumes, vessels, place, n_rest, footprint, relief[3], slow, shape[3])
-    alpha2 = lobe_of(tissue, level, footprint)
-    light = light_from(
+    light = light_of(
+        pose[0],
         look,
-        p,
-        ray,
-        distance,
-        n,
-        gradient,
-        albedo,
-        alpha2,
-        tissue.film,
-        tissue.wrap,
-        shape[3],
+        tissue,
+        rays[pixel],
+        depth[pixel],
+        corner,
+        weights[pixel],
+        surface,
+        vertex_shape,
+        vertex_stain,
+        volumes,
+        vessels,
         vignette[pixel],
         lit[pixel],
     )

@@ -1,0 +1,108 @@
+"""Rays and shading of many environments in one launch each: a thread for each pixel of each environment."""
+
+import warp as wp
+
+from sim.render.moving import Surface
+from sim.render.raster import Pose
+from sim.render.raycast import nearest
+from sim.render.shading import Look, Tissue, brightness_of, deviation_of, light_of, picture_of
+
+wp.set_module_options({"enable_backward": False})
+
+
+@wp.struct
+class Environment:
+    """What the kernels need of one environment's scene and look; environments may share arrays."""
+
+    mesh: wp.uint64
+    """Warp's mesh of all triangles; 0 where there are none."""
+    corners: wp.array[wp.vec4i]
+    facing: wp.array[float]
+    flat_normals: wp.array[wp.vec3]
+    vertex_shape: wp.array[wp.vec4]
+    vertex_stain: wp.array[float]
+    tissues: wp.array[Tissue]
+    surface: Surface
+
+
+@wp.kernel
+def cast_all(
+    poses: wp.array[Pose],
+    environments: wp.array[Environment],
+    rays: wp.array[wp.vec3],
+    triangle: wp.array[int],
+    weights: wp.array[wp.vec2],
+    depth: wp.array[float],
+) -> None:
+    """Find the nearest triangle of one pixel, as `raycast.cast` does."""
+    environment, pixel = wp.tid()  # type: ignore[misc]  # two in a two-dimensional launch
+    at = environment * rays.shape[0] + pixel
+    found = wp.int32(-1)
+    share = wp.vec2(0.0, 0.0)
+    z = wp.float32(0.0)
+    scene = environments[environment]
+    if scene.mesh != wp.uint64(0):
+        found, share, z = nearest(poses[environment], scene.mesh, scene.corners, scene.facing, rays[pixel])
+    triangle[at] = found
+    weights[at] = share
+    depth[at] = z
+
+
+@wp.kernel
+def shade_all(
+    poses: wp.array[Pose],
+    looks: wp.array[Look],
+    environments: wp.array[Environment],
+    rays: wp.array[wp.vec3],
+    vignette: wp.array[float],
+    tone: wp.array[wp.uint8],
+    gauss: wp.array[float],
+    volumes: wp.array[wp.vec4],
+    vessels: wp.array[float],
+    triangle: wp.array[int],
+    weights: wp.array[wp.vec2],
+    depth: wp.array[float],
+    luminance: wp.array[float],
+    rgb: wp.array[wp.vec3ub],
+    semantic: wp.array[wp.uint8],
+    instance: wp.array[wp.uint16],
+    normal: wp.array[wp.vec3],
+) -> None:
+    """Shade one pixel and write all its channels, as `shading.shade` does; without shadows."""
+    environment, pixel = wp.tid()  # type: ignore[misc]  # two in a two-dimensional launch
+    at = environment * rays.shape[0] + pixel
+    index = triangle[at]
+    if index < 0:
+        luminance[at] = 0.0
+        rgb[at] = wp.vec3ub(wp.uint8(0), wp.uint8(0), wp.uint8(0))
+        semantic[at] = wp.uint8(0)
+        instance[at] = wp.uint16(0)
+        normal[at] = wp.vec3(0.0, 0.0, 0.0)
+        return
+    look = looks[environment]
+    scene = environments[environment]
+    corner = scene.corners[index]
+    tissue = scene.tissues[corner[3]]
+    normal[at] = poses[environment].rotation * scene.flat_normals[index]
+    semantic[at] = tissue.label
+    instance[at] = tissue.instance
+    light = light_of(
+        poses[environment],
+        look,
+        tissue,
+        rays[pixel],
+        depth[at],
+        corner,
+        weights[at],
+        scene.surface,
+        scene.vertex_shape,
+        scene.vertex_stain,
+        volumes,
+        vessels,
+        vignette[pixel],
+        1.0,
+    )
+    brightness = brightness_of(light)
+    luminance[at] = brightness
+    sigma = deviation_of(look, brightness * look.gain)
+    rgb[at] = picture_of(tone, gauss, look.seed, pixel, light * look.gain, sigma)
