@@ -30,10 +30,11 @@ LONGEST_STOP = 3.0
 class CautionOptions:
     """When to slow down and to stop."""
 
-    slow_at: float = 0.5
-    """Uncertainty of the frame above which the instrument slows,"""
-    stop_at: float = 0.75
-    """and from which on it stops."""
+    slow_at: float = 0.45
+    """Uncertainty of the frame above which the instrument slows; chosen above what clean frames of an unseen colon gave
+    a network trained for 16 minutes, 0.27 to 0.41,"""
+    stop_at: float = 0.60
+    """and from which on it stops; a black picture gave it 0.78. A fogged lens gave it no more than clean frames."""
     frames: int = 3
     """The median over so many frames counts."""
     dead_frames: int = 2

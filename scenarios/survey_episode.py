@@ -23,8 +23,10 @@ SEEN_FRAMES = 3
 REST = (0.004, 0.06)
 """A view rests, so that nothing is blurred, where the lens moves by less than this in a control step [m], and turns by
 less than this [rad]."""
-CENTRED = 0.15
-"""The tip is centred when it is not farther from the picture's middle than this share of its width."""
+CENTRED = 0.10
+"""The tip is centred when it is not farther from the picture's middle than this share of its width; chosen: 7 mm at
+50 mm from the lens, less than half of the 15 mm by which the tip swings to each side, so that a view that rests loses
+it."""
 SURVEY_STEPS, SETTLING_STEPS, SERVO_STEPS = 900, 50, 600
 """The survey ends after 90 s at the latest; then the tip comes into place for 5 s, and is followed for a minute."""
 _STEP = np.array([0.08, 0.08, 0.010, 0.25])  # what the joints move in a control step at most [rad, rad, m, rad]
@@ -230,8 +232,8 @@ class SurveyEpisode:
         """Return where the grasper is to be [m]: it comes into place, then swings about it."""
         stage = self._scene.plan.stage
         begun = min(1.0, time / (SETTLING_STEPS * CONTROL_STEP))
-        swing = np.sin(2 * np.pi * time / self._periods + self._phases) * np.array([1.0, 1.0, 0.5])
-        return np.asarray(stage.centre + begun * stage.reach * swing / 1.5)
+        swing = np.sin(2 * np.pi * time / self._periods + self._phases)
+        return np.asarray(stage.centre + begun * swing @ stage.swing)
 
 
 def rests(before: Float64[np.ndarray, "4 4"], now: Float64[np.ndarray, "4 4"]) -> bool:

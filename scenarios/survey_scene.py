@@ -10,7 +10,9 @@ from assets.errors import InputError
 from assets.instruments.hand_held import grasper, laparoscope
 from assets.labels import label_id
 from assets.patient import Patient
-from scenarios.survey_plan import LiverMap, Reach, make_plan
+from scenarios.survey_plan import LiverMap, make_plan
+from scenarios.survey_reach import Reach
+from scenarios.survey_stage import find_stage
 from sim.camera import Camera
 from sim.laparoscopy.placement import Placement
 from sim.laparoscopy.scene import LaparoscopyScene
@@ -50,8 +52,9 @@ class SurveyScene:
             device = self.theatre.table.instruments[SCOPE].device
             reach = Reach(device, port, patient, self.theatre.state.instruments[SCOPE].camera_roll)
             organs = objects_of(patient)
-            tool_port = self.theatre.trocars[TOOL].T_world_port[:3, 3]
-            self.plan = make_plan(patient, reach, organs, tool_port, self.theatre.field)
+            tool = self.theatre.table.instruments[TOOL].device
+            stage = find_stage(reach, tool, self.theatre.trocars[TOOL], self.theatre.field, patient.name)
+            self.plan = make_plan(patient, reach, organs, stage)
             liver = next(item for item in organs if item.label_id == label_id("liver"))
             self.liver_map = LiverMap(patient, liver, camera)
             building.callback(self.liver_map.close)

@@ -17,7 +17,6 @@ _MOST_CENTRING = 0.12  # rad that a view is turned by at most to bring the segme
 _LEAST_PIXELS = 0.002  # share of the picture below which a segment is not turned to
 _FOLLOW = 0.6  # share of the angle to the tip that each control step turns
 _LOST = 10  # control steps without the tip, after which the stage is looked at
-_FAR = 0.085  # m: how far the tip is taken to be
 
 
 class Surveying:
@@ -111,7 +110,9 @@ class Surveying:
             self._lost += 1
             return ScopeMove(self._aim if self._lost > _LOST else readings.joints)
         self._lost = 0
-        joints = _turned(prediction.lumen_direction * _FAR, _FOLLOW, readings)
+        # A direction has no distance: the tip is taken to be as far as the middle of where it swings.
+        far = float(np.linalg.norm(readings.plan.stage.centre - readings.T_world_camera[:3, 3]))
+        joints = _turned(prediction.lumen_direction * far, _FOLLOW, readings)
         joints = np.concatenate([joints[:2], self._aim[2:]])
         return ScopeMove(joints if readings.plan.reach.free(joints[None])[0] else readings.joints)
 

@@ -59,7 +59,7 @@ def test_the_dark_surround_does_not_make_a_picture_black():
 
 
 def test_uncertainty_slows_in_proportion_and_stops():
-    assert shares(GOOD[:4], [0.625] * 4) == pytest.approx([0.5] * 4)
+    assert shares(GOOD[:4], [0.525] * 4) == pytest.approx([0.5] * 4)
     assert shares(GOOD[:4], [0.9] * 4) == [0.0] * 4
     # one uncertain frame among three says nothing
     assert shares(GOOD[:6], [0.1, 0.1, 0.95, 0.1, 0.1, 0.1]) == [1.0] * 6
