@@ -42,7 +42,6 @@ MODEL, STATE, LOG, BOARD = "model.safetensors", "state.safetensors", "log.jsonl"
 """Files of a training's folder: the model (config and card beside it), what resuming needs, a line an epoch, and
 the same for TensorBoard where it is installed."""
 
-_CLOSING = 0.6  # from here on frames are altered little: the network ends with what it will see
 _WARM_UP = 0.03  # share of the training in which the learning rate rises
 _FINAL_RATE = 0.02  # share of the peak learning rate that is left at the end
 _AVERAGE = 0.995  # share of the averaged weights that a step keeps: they span some 200 steps
@@ -75,6 +74,9 @@ class TrainOptions:
     """Of AdamW."""
     polyp_share: float = 0.5
     """Share of an epoch's frames that show a polyp; they are repeated as far as that needs."""
+    wide: float = 0.6
+    """Share of the training, from its beginning, in which frames are altered widely: magnified, or made to look like
+    those of another device. So a network learns to know other scopes, more slowly; it ends with what it will see."""
     seed: int = 0
     """Decides the first weights, the order of the frames and how they are altered."""
     device: Literal["cpu", "cuda"] | None = None
@@ -93,10 +95,10 @@ class TrainOptions:
                 raise InputError(f"train: expected {name} above 0, found {value}")
         if self.batch < 2:
             raise InputError(f"train: expected a batch of at least 2 (batch norm), found {self.batch}")
-        if not 0 <= self.weight_decay < math.inf or not 0 <= self.polyp_share <= 1:
+        if not 0 <= self.weight_decay < math.inf or not 0 <= self.polyp_share <= 1 or not 0 <= self.wide <= 1:
             raise InputError(
-                f"train: expected a weight_decay of 0 or more and a polyp_share within 0 and 1, "
-                f"found {self.weight_decay} and {self.polyp_share}"
+                f"train: expected a weight_decay of 0 or more, polyp_share and wide within 0 and 1, "
+                f"found {self.weight_decay}, {self.polyp_share} and {self.wide}"
             )
 
     def done(self, step: int, steps: int, seconds: float) -> float:
@@ -147,7 +149,7 @@ def train(options: TrainOptions) -> list[Figure]:
         state = fresh_state(options.size, options.seed, options.weight_decay, device, options.activation)
         identity = _identity(options) | {"index_sha256": index.index_sha256}
         if (options.out / STATE).exists():
-            load_state(options.out / STATE, state, identity, {"activation": "relu"})
+            load_state(options.out / STATE, state, identity, {"activation": "relu", "wide": 0.6})
         keep_log_until(options.out / LOG, state.step)
         seconds_before, start = state.seconds, time.monotonic()
         done = options.done(state.step, steps, state.seconds)
@@ -165,7 +167,7 @@ def train(options: TrainOptions) -> list[Figure]:
             def cut(step: int, order: NDArray[np.int64] = order) -> tuple[Batch, np.random.Generator]:
                 rng = np.random.default_rng([options.seed, 2, step])
                 start = step % steps_per_epoch * options.batch
-                widely = options.done(step, steps, state.seconds) < _CLOSING
+                widely = options.done(step, steps, state.seconds) < options.wide
                 return cut_batch(frames, order[start : start + options.batch], device, rng, widely=widely), rng
 
             for batch, rng in made_ahead(cut, range(state.step, (epoch + 1) * steps_per_epoch)):

@@ -80,7 +80,7 @@ def demo(options: DemoOptions) -> list[Figure]:
         )
     )
     training = TrainOptions(
-        data=out / "data", out=out / "model", epochs=1000, minutes=options.minutes, seed=options.seed
+        data=out / "data", out=out / "model", epochs=1000, minutes=options.minutes, wide=0.0, seed=options.seed
     )
     figures = run_training(training)
     test = _TEST_SEEDS + first
