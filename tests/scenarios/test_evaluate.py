@@ -99,9 +99,9 @@ def test_a_damaged_episode_is_named(options, figures):
         path.write_bytes(whole)
 
 
-def test_the_driver_model_needs_a_model(options):
-    with pytest.raises(InputError, match="--model"):
-        replace(options, drivers=("model",))
+def test_the_driver_model_needs_a_model_where_none_comes_with_trocar(options, tmp_path):
+    with pytest.raises(InputError, match="--model FILE for liver_survey"):
+        run_evaluation(replace(options, drivers=("model",), scenario="liver_survey", out=tmp_path / "none"))
 
 
 def test_a_users_network_drives(options, tmp_path):

@@ -137,7 +137,8 @@ def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bytes(
     arguments = as_json(replace(options, out=out))
     killed, finished = 0, 0
     with runs({"work": "generate", "arguments": as_json(replace(options, out=tmp_path / "warm"))}) as server:
-        takes = server.seconds("generate", {**arguments, "out": str(tmp_path / "timed")})
+        # The shortest of three: on a busy machine one alone may tell of another's work.
+        takes = min(server.seconds("generate", {**arguments, "out": str(tmp_path / f"timed{n}")}) for n in range(3))
         while killed < KILLS:
             status = server.run("generate", arguments, kill_after=rng.uniform(0, 1.1 * takes))
             if out.is_dir():  # it may have been killed before it made that
