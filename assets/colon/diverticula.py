@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,7 +142,7 @@ def _fit(grid: WallGrid, arc: float, angle: float, neck: float, sac: float) -> D
     origin = block.reshape(-1, 3).mean(axis=0)
     _, _, axes = np.linalg.svd(block.reshape(-1, 3) - origin)
     outward = axes[2] * np.sign(axes[2] @ (origin - grid.middle[row]))
-    rim = (_loop_points(block) - origin) @ axes[:2].T
+    rim = (_outline(block) - origin) @ axes[:2].T
     if np.abs((block - origin) @ outward).max() > UNEVEN or np.linalg.norm(rim, axis=1).min() < 1.1 * neck:
         return None
     turn = np.diff(np.unwrap(np.arctan2(rim[:, 1], rim[:, 0])))
@@ -150,8 +151,8 @@ def _fit(grid: WallGrid, arc: float, angle: float, neck: float, sac: float) -> D
     return Diverticulum(first, left % AROUND, rows, columns, origin, outward, neck, sac)
 
 
-def _loop_points(block: Array) -> Array:
-    """Return the outline of a block of the grid, once around."""
+def _outline(block: NDArray[Any]) -> NDArray[Any]:
+    """Return the outline of a block of the grid, once around: of its points, or of its vertices' numbers."""
     return np.concatenate([block[0, :-1], block[:-1, -1], block[-1, :0:-1], block[:0:-1, 0]])
 
 
@@ -175,7 +176,7 @@ def _clear(one: Diverticulum, grid: WallGrid, tree: cKDTree) -> bool:
     block = grid.points[
         one.ring : one.ring + one.rows + 1, np.arange(one.column, one.column + one.columns + 1) % AROUND
     ]
-    sac = _rings(one, _loop_points(block))[3:].reshape(-1, 3)
+    sac = _rings(one, _outline(block))[3:].reshape(-1, 3)
     return bool(tree.query(sac)[0].min() > APART)
 
 
@@ -205,7 +206,7 @@ def open_diverticula(mesh: Mesh, grid: WallGrid, sacs: Sequence[Diverticulum]) -
         column = (columns_of - one.column) % AROUND <= one.columns
         gone |= inside & (row & column).all(axis=1)
         block = number[one.ring : one.ring + one.rows + 1, np.arange(one.column, one.column + one.columns + 1) % AROUND]
-        loop = np.concatenate([block[0, :-1], block[:-1, -1], block[-1, :0:-1], block[:0:-1, 0]])
+        loop = _outline(block)
         rings = _rings(one, mesh.vertices[loop].astype(np.float64))
         size = len(loop)
         index = np.concatenate([loop[None], count + np.arange(rings.shape[0] * size).reshape(-1, size)])

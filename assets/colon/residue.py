@@ -36,8 +36,11 @@ SINK = 0.0008
 CLEAR = 0.0080
 """What a lump leaves free about the course [m], as polyps do."""
 _AROUND = 160
+"""Places about the lumen at which the wall's height is looked at."""
 _ACROSS = 9
+"""Vertices across a pool, and as many along its bed."""
 _STEP = 0.0025
+"""Distance of a pool's cross-sections along the bowel [m]."""
 
 
 def draw_residue(rng: np.random.Generator, wall: Wall) -> tuple[Organ, ...]:
