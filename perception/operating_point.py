@@ -1,8 +1,8 @@
 """Where a network's alarms begin: as many polyps as may be found at a bearable rate of false alarms.
 
 The detector adds up the beliefs in regions and their centres (`perception.detector`). How much a belief is worth
-differs from network to network, so a constant is added to the logits of the centres, measured on patients held out: with it the
-detector finds most polyps among all constants that keep its false alarms below a bound.
+differs from network to network, so a constant is added to the logits of the centres, measured on patients held out:
+with it the detector finds most polyps among all constants that keep its false alarms below a bound.
 """
 
 import math
@@ -146,7 +146,7 @@ def looks_of(network: EndoscopyNet, frames: Frames, device: torch.device) -> lis
 def _said(
     network: EndoscopyNet, frames: Frames, device: torch.device
 ) -> Iterator[tuple[int, Float32[np.ndarray, "classes h w"], Float32[np.ndarray, "_ 3"]]]:
-    """Return the row, the probabilities of the classes and the peaks of the centres, however doubtful, of each frame."""
+    """Return of each frame the row, the probabilities and the peaks of the centres, however doubtful."""
     network.eval()
     with torch.inference_mode():
         for start in range(0, len(frames), _BATCH):
