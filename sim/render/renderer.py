@@ -18,7 +18,7 @@ from assets.transforms import inverse
 from sim.camera import Camera
 from sim.frame import Frame
 from sim.render import channels as extras
-from sim.render import motion, raster, raycast, shading, shading_rows, shadows
+from sim.render import motion, raster, raycast, records, shading, shading_rows, shadows, texture
 from sim.render.appearance import Appearance, LightSettings
 from sim.render.geometry import CLUSTER, Geometry
 from sim.render.lens import build_lens, layout
@@ -226,17 +226,20 @@ class Renderer:
             scene = self.scene
             return motion.Snapshot(
                 camera=self.camera,
-                rotation=np.array(self._pose[0]["rotation"]),
-                position=np.array(self._pose[0]["position"]),
+                T_world_camera=self._T_world_camera,
                 projection=self._projection,
                 table=self._lens_table,
+                rays=self._rays,
+                ray_rows=self._ray_rows,
                 triangle=wp.clone(self._buffers["triangle"]),
                 weights=wp.clone(self._buffers["weights"]),
+                depth=wp.clone(self._buffers["depth"]),
                 vertices=scene.frozen_vertices(),
                 corners=scene.corners,
                 facing=scene.facing,
                 geometry=scene.geometry,
                 mesh_versions=tuple(scene.mesh_versions),
+                object_changes=tuple(scene.object_changes),
             )
 
     def flow(
@@ -273,12 +276,13 @@ class Renderer:
             return wp.zeros(count, dtype=kind, device=device)
 
         pixels = self.camera.width * self.camera.height
-        self._tables: dict[str, Any] = {"tissues": make(count, shading.Tissue), **shared_tables(self.scene)}
+        self._tables: dict[str, Any] = {"tissues": make(count, records.Tissue), **shared_tables(self.scene)}
         self._rays = put(self._lens.rays, wp.vec3)
+        self._ray_rows = put(self._lens.rays.T.ravel(), wp.float32) if device.is_cpu else None
         self._shown = np.any(self._lens.rays != 0, axis=1)
         self._vignette = put(falloff(self.camera), wp.float32)
 
-        self._pose_array, self._look_array = make(1, raster.Pose), make(1, shading.Look)
+        self._pose_array, self._look_array = make(1, raster.Pose), make(1, records.Look)
         # On the CPU these are the kernels' own memory, elsewhere copies to be sent.
         self._pose, self._look = self._pose_array.numpy(), self._look_array.numpy()
         self._buffers: dict[str, Any] = {
@@ -318,7 +322,7 @@ class Renderer:
         arrays = [
             self._pose_array,
             self._look_array,
-            self._rays if not self._device.is_cpu else scene.put(self._lens.rays.T.ravel(), wp.float32),
+            self._rays if self._ray_rows is None else self._ray_rows,
             self._vignette,
             *self._buffers.values(),
             scene.surface,
@@ -441,6 +445,7 @@ class Renderer:
             self._record()
         elif self._method == "raycast":
             self.scene.ray_mesh()
+        self._T_world_camera = np.array(T_world_camera, np.float64)
         self._pose[0]["rotation"] = inverse(T_world_camera)[:3, :3]
         self._pose[0]["position"] = T_world_camera[:3, 3]
         if not self._device.is_cpu:
@@ -454,9 +459,9 @@ class Renderer:
             tissue_of(item, int(thing), appearance)
             for item, thing in zip(self.scene.objects, self.scene.things, strict=True)
         ]
-        self._tables["tissues"].assign(np.array(tissues, dtype=layout(shading.Tissue)))
+        self._tables["tissues"].assign(np.array(tissues, dtype=layout(records.Tissue)))
         inputs = [self._look_array, self._tables["volumes"], self.scene.surface.rest, self._vertex_stain]
-        wp.launch(shading.stain, dim=len(self.geometry.vertices), inputs=inputs, device=self._device)
+        wp.launch(texture.stain, dim=len(self.geometry.vertices), inputs=inputs, device=self._device)
         self._appearance = appearance
 
     def _run(self, *, shaded: bool) -> None:
