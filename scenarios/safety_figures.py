@@ -126,9 +126,9 @@ def safety_section(figures: Sequence[Figure]) -> str:
         rows.append([text(driver), text(subset.rpartition("/")[2]), *shown])
     note = (
         "Drivers with a watch that slows and stops them where the picture is black, frozen, blurred, veiled or wrongly "
-        "exposed, or where the network says that it does not know; planted failures begin at a drawn time. What is lost "
-        "is against the same driver, patients and seeds without a watch and without a failure; in brackets the 95 % "
-        "interval, bootstrapped by patient."
+        "exposed, or where the network says that it does not know; planted failures begin at a drawn time. What is "
+        "lost is against the same driver, patients and seeds without a watch and without a failure; in brackets the "
+        "95 % interval, bootstrapped by patient."
     )
     return section("Safety", scroller(table(("driver", "condition", *_SHOWN.values()), rows)), note) if rows else ""
 
