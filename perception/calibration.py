@@ -22,8 +22,7 @@ from torch.nn import functional
 from perception.centres import decode_centres
 from perception.dataset import Batch, Frames, cut_batch
 from perception.detector import DetectorOptions
-from perception.network_outputs import EndoscopyNet, Outputs
-from perception.prediction import POLYP
+from perception.network_outputs import CENTRE_STRIDE, EndoscopyNet, Outputs
 
 _BATCH = 16
 _EDGES = np.linspace(-8.0, 8.0, 161)
@@ -31,20 +30,22 @@ _EDGES = np.linspace(-8.0, 8.0, 161)
 
 _TEMPERATURES = np.exp(np.linspace(np.log(0.25), np.log(4.0), 57))
 _REACH = DetectorOptions().reach
+_NEAR_TIP = 2 * CENTRE_STRIDE  # px
 
 
 @dataclass(frozen=True)
 class Calibration:
     """What was done to a network's outputs."""
 
-    polyp_shift: float
-    """Added to the logit of the polyp: there the Dice of the polyps is best."""
+    sought_shift: float
+    """Added to the logit of the class that is sought, such as polyp: there its Dice is best."""
     temperature: float
     """Divides the logits of all classes, after the shift: there the likelihood of the true classes is best."""
     depth_scale_factor: float
     """Multiplies the expected error of log distance: there the likelihood of the errors is best."""
     centre_shift: float
-    """Added to the logits of the polyps' centres: there a score of 0.5 finds best which regions are polyps."""
+    """Added to the logits of the heat map: there a score of 0.5 finds best which regions are polyps, or which peak is
+    the tip."""
 
 
 def calibrate(network: EndoscopyNet, frames: Frames, device: torch.device) -> Calibration:
@@ -55,38 +56,39 @@ def calibrate(network: EndoscopyNet, frames: Frames, device: torch.device) -> Ca
         frames: Of patients that it was not trained on, as they come.
         device: Where the network is.
     """
-    polyp_shift = best_polyp_shift(network, frames, device)
-    network.shift_class(POLYP, polyp_shift)
+    sought_shift = best_sought_shift(network, frames, device)
+    network.shift_class(frames.task.sought, sought_shift)
     temperature = best_temperature(network, frames, device)
     network.divide_classes(temperature)
     factor = best_depth_scale_factor(network, frames, device)
     network.shift_depth_scale(float(np.log(factor)))
     centre_shift = best_centre_shift(network, frames, device)
     network.shift_centres(centre_shift)
-    return Calibration(polyp_shift, temperature, factor, centre_shift)
+    return Calibration(sought_shift, temperature, factor, centre_shift)
 
 
-def best_polyp_shift(network: EndoscopyNet, frames: Frames, device: torch.device) -> float:
-    """Find what to add to the polyps' logit so that their Dice, pooled per patient, is best in the mean over patients.
+def best_sought_shift(network: EndoscopyNet, frames: Frames, device: torch.device) -> float:
+    """Find what to add to the logit of the class that is sought so that its Dice is best in the mean over patients.
 
     Returns:
-        The shift; 0 if no frame shows a polyp.
+        The shift; 0 if no frame shows it.
     """
+    sought = frames.task.sought
     shape = (len(_EDGES) + 1,)
     others = {name: np.zeros(shape, np.int64) for name in frames.patients}
-    polyps = {name: np.zeros(shape, np.int64) for name in frames.patients}
+    wanted = {name: np.zeros(shape, np.int64) for name in frames.patients}
     for rows, _, outputs in _outputs(network, frames, device):
         logits = outputs.class_logits
         rivals = logits.clone()
-        rivals[:, POLYP] = -torch.inf
-        # A pixel is called polyp when the shift exceeds this.
-        needed = (rivals.amax(dim=1) - logits[:, POLYP]).cpu().numpy()
+        rivals[:, sought] = -torch.inf
+        # A pixel is called so when the shift exceeds this.
+        needed = (rivals.amax(dim=1) - logits[:, sought]).cpu().numpy()
         for place, row in enumerate(rows):
             bins = np.searchsorted(_EDGES, needed[place], side="left")
-            truth = frames.classes[row] == POLYP
-            polyps[frames.patients[row]] += np.bincount(bins[truth], minlength=shape[0])
+            truth = frames.classes[row] == sought
+            wanted[frames.patients[row]] += np.bincount(bins[truth], minlength=shape[0])
             others[frames.patients[row]] += np.bincount(bins[~truth], minlength=shape[0])
-    curves = [dice_by_shift(polyps[name], others[name]) for name in polyps if polyps[name].sum()]
+    curves = [dice_by_shift(wanted[name], others[name]) for name in wanted if wanted[name].sum()]
     if not curves:
         return 0.0
     mean = np.mean(curves, axis=0)
@@ -95,17 +97,17 @@ def best_polyp_shift(network: EndoscopyNet, frames: Frames, device: torch.device
 
 
 def dice_by_shift(
-    polyps: Int64[np.ndarray, "bins"], others: Int64[np.ndarray, "bins"]
+    wanted: Int64[np.ndarray, "bins"], others: Int64[np.ndarray, "bins"]
 ) -> Float64[np.ndarray, "shifts"]:
-    """Dice of the polyps for each shift, from histograms of the shift that each pixel needs to be called polyp.
+    """Dice of a class for each shift, from histograms of the shift that each pixel needs to be called by it.
 
     Args:
-        polyps: Pixels of polyps, by bin; bin k lies below shift k, the last one beyond all.
+        wanted: Pixels of the class, by bin; bin k lies below shift k, the last one beyond all.
         others: The other pixels.
     """
-    right: NDArray[np.int64] = np.cumsum(polyps)[:-1]
+    right: NDArray[np.int64] = np.cumsum(wanted)[:-1]
     wrong: NDArray[np.int64] = np.cumsum(others)[:-1]
-    return np.asarray(2 * right / np.maximum(right + wrong + polyps.sum(), 1))
+    return np.asarray(2 * right / np.maximum(right + wrong + wanted.sum(), 1))
 
 
 def best_temperature(network: EndoscopyNet, frames: Frames, device: torch.device) -> float:
@@ -132,33 +134,38 @@ def best_depth_scale_factor(network: EndoscopyNet, frames: Frames, device: torch
 
 
 def best_centre_shift(network: EndoscopyNet, frames: Frames, device: torch.device) -> float:
-    """Find what to add to the centres' logits so that peaks above a score of 0.5 have the best F1 as polyps.
+    """Find what to add to the heat map's logits so that peaks above a score of 0.5 have the best F1.
 
-    A peak is right when there is a polyp within the detector's reach; each polyp counts by its surest peak.
+    A peak is right when there is a polyp within the detector's reach; each polyp counts by its surest peak. Of a target
+    only the highest peak counts; it is right within two cells of the truth.
 
     Returns:
-        The shift; 0 if no frame shows a polyp.
+        The shift; 0 if no frame shows anything of the kind.
     """
-    right, wrong, polyps = list[float](), list[float](), 0
+    one_alone = "target" in frames.task.heads
+    right, wrong, present = list[float](), list[float](), 0
     for rows, _, outputs in _outputs(network, frames, device):
         for place, row in enumerate(rows):
-            peaks = decode_centres(outputs.centre_logits[place])
+            peaks = decode_centres(outputs.centre_logits[place])[: 1 if one_alone else None]
             logits = np.log(peaks[:, 2]) - np.log1p(-np.minimum(peaks[:, 2], 1 - 1e-6))
-            polyp = frames.classes[row] == POLYP
-            taken = np.zeros(len(frames.centres[row]), np.bool_)
-            polyps += len(taken)
+            mask, centres = frames.classes[row] == frames.task.sought, frames.centres[row]
+            taken = np.zeros(len(centres), np.bool_)
+            present += len(taken)
             for (u, v, _), logit in zip(peaks, logits, strict=True):
-                near = polyp[max(0, round(v) - _REACH) : round(v) + _REACH + 1]
-                if not near[:, max(0, round(u) - _REACH) : round(u) + _REACH + 1].any():
+                distance = np.hypot(*(centres[:, :2] - (u, v)).T)
+                near = mask[max(0, round(v) - _REACH) : round(v) + _REACH + 1]
+                hit = near[:, max(0, round(u) - _REACH) : round(u) + _REACH + 1].any()
+                if one_alone:
+                    hit = bool((distance <= _NEAR_TIP).any())
+                if not hit:
                     wrong.append(float(logit))
                 elif not taken.all():
-                    distance = np.hypot(*(frames.centres[row][:, :2] - (u, v)).T)
                     first = int(np.argmin(np.where(taken, np.inf, distance)))
                     taken[first] = True
                     right.append(float(logit))
     if not right:
         return 0.0
-    return -best_threshold(np.array(right), np.array(wrong), polyps)
+    return -best_threshold(np.array(right), np.array(wrong), present)
 
 
 def best_threshold(right: Float64[np.ndarray, "n"], wrong: Float64[np.ndarray, "m"], present: int) -> float:
