@@ -12,6 +12,7 @@ from perception.network_outputs import Outputs
 from perception.tasks import PerceptionTask
 
 _GRADIENT_SHIFT = 2  # px; neighbours nearer than this differ by less than the noise
+_TARGET = 5  # weight of the heat map of a target beside that of centres: all hangs on its one peak
 _HIDDEN = 0.3  # weight of a frame whose way ahead is not seen: there is less to tell it by. A target has none then
 
 
@@ -71,7 +72,7 @@ def losses(outputs: Outputs, batch: Batch, task: PerceptionTask) -> Losses:
         scale=masked_mean(likelihood, valid),
         direction=(weight * turn).sum() / weight.sum().clamp_min(0.1),
         visible=functional.binary_cross_entropy_with_logits(outputs.visible_logit, batch.visible),
-        centres=centre_loss(outputs.centre_logits, batch.centres),
+        centres=(_TARGET if "target" in task.heads else 1) * centre_loss(outputs.centre_logits, batch.centres),
     )
 
 
