@@ -21,16 +21,16 @@ from torch.nn import functional
 
 from perception.centres import decode_centres
 from perception.dataset import Batch, Frames, cut_batch
-from perception.detector import DetectorOptions
+from perception.detector import logit
 from perception.network_outputs import CENTRE_STRIDE, EndoscopyNet, Outputs
+from perception.operating_point import AlarmRate, best_alarm_shift, looks_of
 
 _BATCH = 16
 _EDGES = np.linspace(-8.0, 8.0, 161)
 """Shifts that are tried; the histogram's bins lie between them."""
 
 _TEMPERATURES = np.exp(np.linspace(np.log(0.25), np.log(4.0), 57))
-_REACH = DetectorOptions().reach
-_NEAR_TIP = 2 * CENTRE_STRIDE  # px
+_NEAR = 2 * CENTRE_STRIDE  # px
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,12 @@ class Calibration:
     depth_scale_factor: float
     """Multiplies the expected error of log distance: there the likelihood of the errors is best."""
     centre_shift: float
-    """Added to the logits of the heat map: there a score of 0.5 finds best which regions are polyps, or which peak is
-    the tip."""
+    """Added to the logits of the heat map: there the detector's alarms are as they should be, or a target's peak with a
+    score of 0.5 is best told."""
+    alarms_found: float | None
+    """Share of the polyps, over all frames, that alarms then hit on the validation patients; None without any."""
+    false_alarms_per_minute: float | None
+    """And how many false ones there are; None where the task has no alarms."""
 
 
 def calibrate(network: EndoscopyNet, frames: Frames, device: torch.device) -> Calibration:
@@ -62,9 +66,21 @@ def calibrate(network: EndoscopyNet, frames: Frames, device: torch.device) -> Ca
     network.divide_classes(temperature)
     factor = best_depth_scale_factor(network, frames, device)
     network.shift_depth_scale(float(np.log(factor)))
-    centre_shift = best_centre_shift(network, frames, device)
-    network.shift_centres(centre_shift)
-    return Calibration(sought_shift, temperature, factor, centre_shift)
+    shift, rate = 0.0, None
+    if "centres" in frames.task.heads:
+        shift, rate = calibrate_alarms(network, frames, device)
+    elif "target" in frames.task.heads:
+        shift = best_target_shift(network, frames, device)
+        network.shift_centres(shift)
+    found, false_alarms = (None, None) if rate is None else (rate.found, rate.false_alarms_per_minute)
+    return Calibration(sought_shift, temperature, factor, shift, found, false_alarms)
+
+
+def calibrate_alarms(network: EndoscopyNet, frames: Frames, device: torch.device) -> tuple[float, AlarmRate]:
+    """Fit the operating point of the alarms alone, put it into the weights, in place, and return what was added."""
+    shift, rate = best_alarm_shift(looks_of(network, frames, device))
+    network.shift_centres(shift)
+    return shift, rate
 
 
 def best_sought_shift(network: EndoscopyNet, frames: Frames, device: torch.device) -> float:
@@ -133,36 +149,21 @@ def best_depth_scale_factor(network: EndoscopyNet, frames: Frames, device: torch
     return total / count if count else 1.0
 
 
-def best_centre_shift(network: EndoscopyNet, frames: Frames, device: torch.device) -> float:
-    """Find what to add to the heat map's logits so that peaks above a score of 0.5 have the best F1.
+def best_target_shift(network: EndoscopyNet, frames: Frames, device: torch.device) -> float:
+    """Find what to add to the logits of a target's heat map so that a highest peak above a score of 0.5 is best told.
 
-    A peak is right when there is a polyp within the detector's reach; each polyp counts by its surest peak. Of a target
-    only the highest peak counts; it is right within two cells of the truth.
+    It is right within two cells of the target; best is the F1 over all frames.
 
     Returns:
-        The shift; 0 if no frame shows anything of the kind.
+        The shift; 0 if no frame shows the target.
     """
-    one_alone = "target" in frames.task.heads
     right, wrong, present = list[float](), list[float](), 0
     for rows, _, outputs in _outputs(network, frames, device):
         for place, row in enumerate(rows):
-            peaks = decode_centres(outputs.centre_logits[place])[: 1 if one_alone else None]
-            logits = np.log(peaks[:, 2]) - np.log1p(-np.minimum(peaks[:, 2], 1 - 1e-6))
-            mask, centres = frames.classes[row] == frames.task.sought, frames.centres[row]
-            taken = np.zeros(len(centres), np.bool_)
-            present += len(taken)
-            for (u, v, _), logit in zip(peaks, logits, strict=True):
-                distance = np.hypot(*(centres[:, :2] - (u, v)).T)
-                near = mask[max(0, round(v) - _REACH) : round(v) + _REACH + 1]
-                hit = near[:, max(0, round(u) - _REACH) : round(u) + _REACH + 1].any()
-                if one_alone:
-                    hit = bool((distance <= _NEAR_TIP).any())
-                if not hit:
-                    wrong.append(float(logit))
-                elif not taken.all():
-                    first = int(np.argmin(np.where(taken, np.inf, distance)))
-                    taken[first] = True
-                    right.append(float(logit))
+            present += len(frames.centres[row])
+            for u, v, score in decode_centres(outputs.centre_logits[place], least=0.0)[:1]:
+                near = (np.hypot(*(frames.centres[row][:, :2] - (u, v)).T) <= _NEAR).any()
+                (right if near else wrong).append(float(logit(float(score))))
     if not right:
         return 0.0
     return -best_threshold(np.array(right), np.array(wrong), present)

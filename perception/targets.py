@@ -51,6 +51,8 @@ class Targets:
     centres: Float32[np.ndarray, "n 3"]
     """Column u, row v [px] and visible pixels of each polyp that is nearer than LUMEN_DISTANCE, the largest first; or
     of the tip, if it is seen."""
+    time: float
+    """Simulated time of the frame in its episode [s]; 0 where the sample does not say."""
     patient: str
     """Splits and intervals go by this."""
     task: PerceptionTask
@@ -93,6 +95,7 @@ def sample_targets(sample: Sample) -> Targets:
         lumen_direction=direction,
         lumen_visible=visible,
         centres=centres,
+        time=_time(meta, sample.where),
         patient=_text(meta, "patient", sample.where),
         task=task,
     )
@@ -211,6 +214,13 @@ def _positive(meta: Mapping[str, Any], key: str, where: str) -> float:
     value = meta.get(key)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
         raise InputError(f"{where}.meta.json: expected a positive number as {key}, found {value!r:.100}")
+    return float(value)
+
+
+def _time(meta: Mapping[str, Any], where: str) -> float:
+    value = meta.get("time", 0.0)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+        raise InputError(f"{where}.meta.json: expected a time of 0 or more, found {value!r:.100}")
     return float(value)
 
 

@@ -67,6 +67,7 @@ def slowed(command: ScopeCommand, share: float) -> ScopeCommand:
         bend_up=share * command.bend_up,
         bend_right=share * command.bend_right,
         roll=share * command.roll,
+        free=command.free and share > 0,
     )
 
 

@@ -12,6 +12,7 @@ from assets.errors import InputError
 from assets.instruments.flexible import COLONOSCOPE, ScopeDevice
 from assets.patient import Orifice
 from assets.transforms import compose, unit
+from sim.bending import bends_of
 from sim.plain_state import array_of, entries_of, flag_of, from_bytes, number_of, text_of, to_bytes
 from sim.rod_faults import find_fault, watch_rod
 from sim.rod_forces import SAMPLES, Rod
@@ -93,7 +94,7 @@ class FlexibleScope:
         self._substeps = substeps
         count = round(self.device.length / self.device.spacing)
         self._rod = self._rod_constants()
-        rigidity = np.full(count, self.device.shaft_rigidity)
+        self._rigidity = rigidity = np.full(count, self.device.shaft_rigidity)
         soft = round(self.device.passive_length / self.device.spacing)
         rigidity[: self._rod.bend_last + 1 + soft] = self.device.passive_rigidity
         rigidity[: self._rod.bend_last + 1] = self.device.bending_rigidity
@@ -203,6 +204,7 @@ class FlexibleScope:
         longest = device.length - 4 * device.spacing
         advance = float(np.clip(before + advance, self._least_insertion, longest)) - before
         self._aim(command, advance)
+        self._hold(free=command.free)
         kept = (self._nodes.copy(), self._frame.copy(), self._drive.copy())
         wp.launch(advance_rod, dim=1, inputs=self._launch_inputs, device="cpu")
         wp.launch(watch_rod, dim=len(self._nodes), inputs=self._watch_inputs, device="cpu")
@@ -223,6 +225,9 @@ class FlexibleScope:
             self._fault = self._fault or f"not finite: the hand of the {device.name} was lost, {self._time:.1f} s"
             self.state = replace(self.state, time=self._time, fault=self._fault)
             return self.state
+        if command.free:
+            bends = bends_of(self._nodes, self._frame, self._rod.bend_last)
+            self._command[[2, 4]] = device.within(*bends)  # the wheels went along
         made = float(self._drive[1]) - before
         self.state = self._read(blocked=advance > _LEAST_ADVANCE and made < advance / 2)
         return self.state
@@ -302,19 +307,20 @@ class FlexibleScope:
         self._command[0] = advance
         self._command[2] += np.clip(command.bend_up, -device.max_bend_rate, device.max_bend_rate)
         self._command[4] += np.clip(command.bend_right, -device.max_bend_rate, device.max_bend_rate)
-        up = device.max_bend_up if self._command[2] >= 0 else device.max_bend_down
-        if device.max_bend_right > 0 and up > 0:
-            reach = np.hypot(self._command[2] / up, self._command[4] / device.max_bend_right)
-            self._command[[2, 4]] /= max(1.0, reach)
-        else:
-            self._command[2] = np.clip(self._command[2], -up, up)
-            self._command[4] = np.clip(self._command[4], -device.max_bend_right, device.max_bend_right)
+        self._command[[2, 4]] = device.within(float(self._command[2]), float(self._command[4]))
         self._command[6] += np.clip(command.roll, -device.max_roll_rate, device.max_roll_rate)
         turned = float(np.abs(self._command[[2, 4, 6]] - self._command[[1, 3, 5]]).max())
         most = max(abs(advance) / COLONOSCOPE.max_advance, turned / max(_TURN, COLONOSCOPE.max_bend_rate))
         rod.substeps = int(np.ceil(self._substeps * max(1.0, most - 1e-9)))
         rod.drag_along = _DRAG_ALONG * device.spacing * rod.substeps / CONTROL_STEP
         rod.drag_across = _DRAG_ACROSS * device.spacing * rod.substeps / CONTROL_STEP
+
+    def _hold(self, *, free: bool) -> None:
+        """Hold the bending section by its wires, or leave it to itself: straight at rest, and limp."""
+        if free:
+            self._command[1:5] = 0.0
+        rigidity = self.device.limp_rigidity if free else self.device.bending_rigidity
+        self._rigidity[: self._rod.bend_last + 1] = rigidity
 
     def _read(self, *, blocked: bool) -> ScopeState:
         driven = int(self._drive[3])

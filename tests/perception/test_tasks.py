@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 
 from assets.errors import InputError
 from assets.labels import label_id
+from perception.calibration import best_target_shift, best_threshold
 from perception.checkpoint import ModelConfig, load_model, save_model
 from perception.dataset import cut_batch, load_split
 from perception.evaluate import evaluate_model
@@ -249,3 +251,30 @@ def test_a_config_that_does_not_fit_its_task_is_refused(tmp_path, change: Callab
     path.with_suffix(".json").write_text(json.dumps(stored))
     with pytest.raises(InputError, match=said):
         load_model(path)
+
+
+def test_the_best_threshold_is_that_of_all_thresholds():
+    rng = np.random.default_rng(0)
+    right, wrong, present = rng.normal(1, 1, 50), rng.normal(-1, 1, 200), 60
+
+    def f1(threshold: float) -> float:
+        hits, false = (right >= threshold).sum(), (wrong >= threshold).sum()
+        return float(2 * hits / (hits + false + present))
+
+    found = best_threshold(right, wrong, present)
+    assert f1(found) == pytest.approx(max(f1(one) for one in np.linspace(-5, 5, 10_001)))
+    assert best_threshold(np.array([1.0]), np.array([]), 1) == 1.0
+
+
+def test_a_target_that_is_told_too_seldom_is_told_as_it_should_be(surveys, monkeypatch):
+    frames = load_split(surveys, "validation")
+    network = build("S", task=LIVER_SURVEY)
+    heat = torch.full((24, 16, 16), -9.0)
+    for row, centres in enumerate(frames.centres):  # peaks at the tips with a logit of -2, elsewhere at -5
+        u, v = (centres[0, :2] // CENTRE_STRIDE).astype(int) if len(centres) else (3, 3)
+        heat[row, v, u] = -2.0 if len(centres) else -5.0
+    outputs = SimpleNamespace(centre_logits=heat)
+    monkeypatch.setattr("perception.calibration._outputs", lambda *_: [(np.arange(24), None, outputs)])
+    assert best_target_shift(network, frames, CPU) == pytest.approx(3.5, abs=1e-4)
+    bare = replace(frames, centres=tuple(np.zeros((0, 3), np.float32) for _ in range(24)))
+    assert best_target_shift(network, bare, CPU) == 0.0
