@@ -179,7 +179,7 @@ def best_threshold(right: Float64[np.ndarray, "n"], wrong: Float64[np.ndarray, "
     """
     scores = np.sort(np.concatenate([right, wrong]))
     hits = len(right) - np.searchsorted(np.sort(right), scores)
-    calls = len(scores) - np.arange(len(scores))
+    calls = len(scores) - np.searchsorted(scores, scores)  # equal ones are called together
     best = int(np.argmax(2 * hits / (calls + present)))
     return float(scores[best] if best == 0 else (scores[best] + scores[best - 1]) / 2)
 

@@ -63,7 +63,7 @@ def test_the_report_shows_what_was_run_and_nothing_else():
     assert "Robustness of the driver model" in robustness
     assert "data:image/png" in robustness
     oracle = degraded("oracle", {"": (1.0, 1.0), "latency_ms=200": (1.0, 0.8), "depth_noise=0.5": (1.0, 0.9)})
-    (curves,) = sweep_sections(oracle)
+    (curves,) = sweep_sections(oracle, REPORT)
     assert "How good is good enough" in curves
 
 
