@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from assets.errors import InputError
-from scenarios.dataset_check import CheckOptions, check, disagreements
+from scenarios.dataset_check import CheckOptions, check
 from scenarios.figures import CheckFailedError
 from scenarios.near_duplicates import Prints
+from scenarios.shard_check import disagreements
 from sim.camera import Camera
 from sim.dataset_index import write_dataset
 from sim.frame import Frame
