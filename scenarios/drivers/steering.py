@@ -26,6 +26,9 @@ class SteeringOptions:
     """Bending beyond this is undone: a tip hooked further than that only drags [rad]."""
     near: float = 0.004
     """Depth ahead below which the way counts as closed [m]."""
+    near_steps: int = 5
+    """Control steps in a row in which the way is closed before the scope is drawn back: a tip that slides by a fold or
+    round a bend sees the wall at its lens for a moment, and goes on."""
     patience: int = 16
     """Control steps in which the insertion must grow by two full steps, else the scope is drawn back."""
     retreat_steps: int = 6
@@ -69,6 +72,7 @@ class Steering:
         self._step = 0
         self._free = self._options.steady_steps
         self._hooks = self._hooked = 0
+        self._near = 0
         self._torque = self._options.torque
         self._insertions: deque[float] = deque(maxlen=self._options.patience)
 
@@ -85,6 +89,7 @@ class Steering:
             self._insertions.append(readings.insertion)
             if self._closed(prediction, readings):
                 self._retreat = options.retreat_steps
+                self._near = 0
                 self._torque = -self._torque
                 self._insertions.clear()
         if self._retreat > 0:
@@ -112,7 +117,8 @@ class Steering:
             len(self._insertions) == self._options.patience
             and self._insertions[-1] - self._insertions[0] < 2 * self._options.step
         )
-        return idle or readings.blocked or _depth_ahead(prediction) < self._options.near
+        self._near = self._near + 1 if _depth_ahead(prediction) < self._options.near else 0
+        return idle or readings.blocked or self._near >= self._options.near_steps
 
     def _withdraw(self, prediction: Prediction, readings: ScopeReadings) -> ScopeCommand:
         options = self._options

@@ -189,7 +189,7 @@ class BatchRenderer:
         """Keep all scenes from changing; always taken in one order, lest two renderers wait for each other."""
         stack = ExitStack()
         for scene in sorted(self._unique(), key=id):
-            stack.enter_context(scene.lock)
+            stack.enter_context(scene.lock.looking())
         return stack
 
     def _stream(self) -> AbstractContextManager[Any]:

@@ -84,11 +84,12 @@ class Renderer:
             raise InputError(
                 f"renderer: expected visibility raycast on {self._device}, found raster, which is for the CPU"
             )
+        self._turn = threading.RLock()  # one picture at a time
         self._options: dict[str, Any] = {"threads": threads, "visibility": visibility}
         self._threads = threads if self._device.is_cpu else 1
         self._pool = ThreadPoolExecutor(self._threads - 1) if self._threads > 1 else None
         try:
-            with self.scene.lock:
+            with self.scene.lock.looking(), self._turn:
                 on_device(self._allocate, "a smaller picture or fewer triangles")
                 on_device(self._record, "a smaller picture or fewer triangles")
         except BaseException:
@@ -192,7 +193,7 @@ class Renderer:
                 raise InputError(f"renderer: expected a positive exposure, found {one}")
         light = light or LightSettings()
         frames: list[Frame] = []
-        with self.scene.lock:
+        with self.scene.lock.looking(), self._turn:
             self._place(T_world_camera)
             for look, one in zip(looks, exposures, strict=True):
                 fill_look(self._look[0], T_world_camera, self.camera, one, light, look, seed)
@@ -219,7 +220,7 @@ class Renderer:
         Raises:
             InputError: There is no picture yet, or the scene has changed since.
         """
-        with self.scene.lock:
+        with self.scene.lock.looking(), self._turn:
             if self._pictured != self.scene.changes:
                 raise InputError("renderer: expected a snapshot right after a picture, found a scene that has changed")
             scene = self.scene
@@ -246,7 +247,7 @@ class Renderer:
         Returns:
             Motion [px], shape (h, w, 2), 0 where not valid, and where it is valid, shape (h, w).
         """
-        with self.scene.lock:
+        with self.scene.lock.looking(), self._turn:
             return motion.flow_between(one, other, threads=self._threads, share=self._share)
 
     def visibility(self, T_world_camera: Float[np.ndarray, "4 4"]) -> Visibility:
@@ -255,7 +256,7 @@ class Renderer:
         Raises:
             InputError: The pose is not finite or not rigid.
         """
-        with self.scene.lock:
+        with self.scene.lock.looking(), self._turn:
             self._place(T_world_camera)
             self._run(shaded=False)
             shape = (self.camera.height, self.camera.width)
