@@ -54,7 +54,7 @@ class GenerateOptions:
     looks: int = 1
     """Appearances of each geometry: so many frames of one pose and one truth, the others with looks drawn at random."""
     camera: str | None = None
-    """colonoscope, laparoscope, cf-hq190l, fisheye:DEGREES, pinhole:DEGREES or a .json file; None for the scenario's."""
+    """colonoscope, laparoscope, cf-hq190l, fisheye:DEG, pinhole:DEG or a .json file; None for the scenario's."""
     stereo_mm: float | None = None
     """A second camera so far to the right [mm]: each frame has one more, of the right eye."""
     channels: tuple[Wanted, ...] = ()
@@ -81,7 +81,9 @@ class GenerateOptions:
         if not 1 <= self.looks <= MAX_LOOKS:
             raise InputError(f"generate: expected 1 to {MAX_LOOKS} looks, found {self.looks}")
         if self.stereo_mm is not None and not 0 < self.stereo_mm <= MAX_STEREO_MM:
-            raise InputError(f"generate: expected a stereo baseline above 0 and at most {MAX_STEREO_MM:g} mm, found {self.stereo_mm}")
+            raise InputError(
+                f"generate: expected a stereo baseline above 0 and at most {MAX_STEREO_MM:g} mm, found {self.stereo_mm}"
+            )
         if not 0 <= self.degradations <= 1:
             raise InputError(f"generate: expected a chance of degradations within 0 and 1, found {self.degradations}")
         if min(self.splits) < 0 or abs(sum(self.splits) - 1) > 1e-6:

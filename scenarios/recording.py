@@ -113,7 +113,7 @@ def _record(piece: Piece) -> ShardInfo:
     with ExitStack() as owned:
         scene = owned.enter_context(task.open_scene(patient, make(*options.size), cache_folder()))
         if options.channels or options.looks > 1 or options.stereo_mm:
-            if not all(hasattr(scene, name) for name in ("channels", "renderer", "last_view")):
+            if not all(hasattr(scene, name) for name in ("channels", "renderer")):
                 raise InputError(
                     f"generate: expected a task whose scene gives channels, looks and stereo, found {task.name}"
                 )
@@ -137,6 +137,7 @@ def _record(piece: Piece) -> ShardInfo:
                 appearance=appearance,
                 degradations=degradations,
                 recorder=record,
+                measuring=False,
             )
             record.finish()
             if record.count >= options.frames:

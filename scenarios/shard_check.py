@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from assets.errors import InputError
+from assets.labels import label_id
 from scenarios.contact_sheet import ContactSheet
 from scenarios.near_duplicates import Prints
 from sim.dataset_index import DatasetIndex
@@ -16,6 +17,8 @@ from sim.frame import Frame
 from sim.remote import Place, fetched
 from sim.shards import Sample, ShardInfo, file_sha256, read_shard
 
+_FILMS = ("blood", "stool")
+"""Labels of what may lie on the tissue as a film without being an object, so with instance 0."""
 _GEOMETRY = ("semantic.png", "instance.png", "depth.png", "normal.png")
 """Members that are the same under every look of one geometry."""
 
@@ -139,8 +142,9 @@ def _look_at_sample(piece: ShardPiece, sample: Sample, found: Findings, alike: d
 def disagreements(frame: Frame) -> Iterator[str]:
     """Say where the channels of a frame do not fit each other; nothing must be nothing in all of them."""
     something = frame.semantic > 0
+    film = np.isin(frame.semantic, [label_id(name) for name in _FILMS])
     for name, there in (
-        ("instance", frame.instance > 0),
+        ("instance", (frame.instance > 0) | film),
         ("depth", frame.depth > 0),
         ("normal", frame.normal.any(axis=-1)),
     ):

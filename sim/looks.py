@@ -55,8 +55,13 @@ class View:
 class Viewed(Protocol):
     """A scene that tells what its camera saw last."""
 
-    renderer: Renderer
-    last_view: View
+    @property
+    def renderer(self) -> Renderer:
+        """What draws its picture."""
+
+    @property
+    def last_view(self) -> View:
+        """What its camera saw last."""
 
 
 class OtherLooks:

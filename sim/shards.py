@@ -22,7 +22,7 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _MEMBER = re.compile(r"(?P<key>[A-Za-z0-9_-]{1,80})\.(?P<name>[A-Za-z0-9_.]{1,40})")
 _MAX_MEMBER = 256 << 20  # bytes: a 16 bit, three-channel image of 8192 x 4096 px that does not compress
 _MAX_MEMBERS = 64  # a sample
-_FILTERS = ("patient", "split", "seed", "step", "time", "lumen_visible")
+_FILTERS = ("patient", "split", "seed", "step", "time", "lumen_visible", "geometry", "look", "view")
 
 
 @dataclass(frozen=True)
@@ -162,8 +162,8 @@ def index_record(sample: Sample, shard: str) -> dict[str, Any]:
     """Say what one filters a sample by: a line of index.jsonl.
 
     Returns:
-        key and shard; of the meta data patient, split, seed, step, time and lumen_visible where they are there; and
-        `pixels`, the count of pixels by label id (as text, JSON's way).
+        key and shard; of the meta data patient, split, seed, step, time, lumen_visible, geometry, look and view where
+        they are there; and `pixels`, the count of pixels by label id (as text, JSON's way).
 
     Raises:
         InputError: A member is missing or damaged.

@@ -189,7 +189,8 @@ def test_faults_are_one_line_each(store: str, options: GenerateOptions, capsys, 
     assert "s3://bucket/none/dataset.json: expected a data set" in said("check", f"{store}/none")
     no_bucket = said("generate", *arguments, "--out", "s3://nobody/data")
     assert "s3://nobody/data/config.json: expected to write there, found: The specified bucket does not" in no_bucket
-    assert "expected the driver of nothing://" in said("generate", *arguments, "--out", "nothing://a/b")
+    assert "found ValueError: Protocol not known: nothing" in said("generate", *arguments, "--out", "nothing://a/b")
+    assert "expected the driver of dvc://" in said("generate", *arguments, "--out", "dvc://a/b")
     monkeypatch.setattr(remote, "find_spec", lambda name: None)
     assert "pip install 'trocar[fsspec]' has it" in said("check", f"{store}/none")
     monkeypatch.undo()
