@@ -67,6 +67,8 @@ class RenderScene:
         self._tables: dict[str, Any] = {}
         self.mesh_versions = [0] * len(objects)
         """For each object how often its mesh was replaced."""
+        self.object_changes = [0] * len(objects)
+        """For each object how often its vertices changed."""
         self.things = np.array(things_of(objects), np.uint16)
         """Instance id of each object."""
         self._grain = grain_of(objects)
@@ -221,6 +223,7 @@ class RenderScene:
             self._moved[index] = True
             self.surface.moved.assign(self._moved.astype(np.int32))
         self.changes += 1
+        self.object_changes[index] += 1
         self._stale = True
         geometry = self.geometry
         vertex, last_vertex = self._range(geometry.object_vertex, index)

@@ -97,3 +97,31 @@ def test_withdrawal_pulls_and_sweeps_all_round():
     assert min(rights) < -0.1
     assert max(rights) > 0.1
     assert sum(ups) == pytest.approx(0, abs=1e-9)
+
+
+def pulled(force: float) -> ScopeReadings:
+    return replace(readings(), push_force=-force)
+
+
+def test_a_hooked_tip_is_let_go_until_it_looks_along_the_lumen():
+    options, steering = SteeringOptions(), Steering()
+    aside, ahead = prediction((1, 0, 0.2)), prediction((0, 0, 1))
+    assert not steering.command(aside, pulled(0.9 * options.hard_pull), "withdrawal").free
+    hooked = steering.command(aside, pulled(1.1 * options.hard_pull), "withdrawal")
+    assert hooked.free
+    assert -options.withdrawal_step < hooked.advance < 0
+    assert abs(hooked.roll) == options.torque
+    eased = steering.command(aside, pulled(0.0), "withdrawal")
+    assert eased.free
+    assert eased.advance == -options.withdrawal_step
+    steering.command(ahead, pulled(0.0), "withdrawal")
+    assert not steering.command(ahead, pulled(0.0), "withdrawal").free
+
+
+def test_the_wheels_are_taken_up_again_in_the_end():
+    options, steering = SteeringOptions(), Steering()
+    aside = prediction((1, 0, 0.2))
+    steering.command(aside, pulled(1.1 * options.hard_pull), "withdrawal")
+    free = [steering.command(aside, pulled(0.0), "withdrawal").free for _ in range(options.loose_steps)]
+    assert all(free[:-1])
+    assert not free[-1]
