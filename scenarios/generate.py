@@ -13,7 +13,7 @@ from scenarios.catalogue import driver_named, scenario_named
 from scenarios.parallel import run_pieces
 from scenarios.progress import progress
 from scenarios.ray_executor import run_on_ray
-from scenarios.recording import Piece, Split, Wanted, label_ids, record_patient
+from scenarios.recording import MAX_EPISODES, Piece, Split, Wanted, label_ids, record_patient
 from scenarios.runs import source_name, start_run
 from sim.atomic import remove_leftovers
 from sim.codec import DEPTH_STEP
@@ -43,6 +43,8 @@ class GenerateOptions:
     """Who drives: explorer (the oracle, straying), oracle, classical, blind, or file.py:Name."""
     frames: int = 120
     """Moments recorded of a patient; a frame each, or one for each look and each eye."""
+    runs: int = 1
+    """Runs that a patient's frames are shared by at least, each with a look of its own."""
     every: int = 3
     """Record every so many control steps."""
     polyp_every: int = 1
@@ -73,10 +75,10 @@ class GenerateOptions:
     """Of the Ray cluster: HOST:PORT, ray://HOST:PORT, or auto for the one on this machine."""
 
     def __post_init__(self) -> None:
-        if min(self.frames, self.every, self.polyp_every, self.workers) < 1:
+        if min(self.frames, self.every, self.polyp_every, self.workers) < 1 or not 1 <= self.runs <= MAX_EPISODES:
             raise InputError(
-                f"generate: expected frames, every, polyp_every and workers of at least 1, "
-                f"found {self.frames}, {self.every}, {self.polyp_every}, {self.workers}"
+                f"generate: expected frames, every, polyp_every and workers of at least 1, runs of 1 to {MAX_EPISODES},"
+                f" found {self.frames}, {self.every}, {self.polyp_every}, {self.workers}, {self.runs}"
             )
         if not 1 <= self.looks <= MAX_LOOKS:
             raise InputError(f"generate: expected 1 to {MAX_LOOKS} looks, found {self.looks}")

@@ -174,6 +174,10 @@ class Recorder:
         self._labels = label_ids()
         self._each = len(run.looks) * (2 if eye else 1)
         """Samples of a moment."""
+        self._most = min(
+            self._options.frames, len(samples) // self._each + -(-self._options.frames // self._options.runs)
+        )
+        """Moments of the patient after which this episode ends."""
         self._flow = _flow_recorder(scene, self._options.channels)
         self._waiting: list[tuple[Frame, dict[str, Any], str]] = []
         """Frames of the moment that waits for the next to have its flow, the scene's own first."""
@@ -197,7 +201,7 @@ class Recorder:
         else:
             self._keep(self._flow.add(moment.frame))
             self._waiting = frames
-        return self.count < self._options.frames
+        return self.count < self._most
 
     def finish(self) -> None:
         """Record the episode's last moment, if it waits."""
@@ -234,6 +238,7 @@ class Recorder:
             "step": moment.situation.step,
             "phase": moment.situation.phase,
             "labels": self._labels,
+            "task": run.task.name,
             "lumen_direction": moment.truth.lumen_direction.tolist(),
             "lumen_visible": bool(moment.truth.lumen_visible),
             "appearance": asdict(appearance),
