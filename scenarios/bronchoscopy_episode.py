@@ -71,6 +71,7 @@ class BronchoscopyEpisode:
         degradations: Degradations | None,
     ) -> None:
         """Put the scope back to its start."""
+        self.measuring = True
         self._scene = scene
         self._state = scene.reset(seed=seed, friction=friction, appearance=appearance, degradations=degradations)
         self._contact = WallContact()
