@@ -78,6 +78,7 @@ class BronchoscopyEpisode:
         self._goal = goal_arc(scene)
         self._arc = self._farthest = self._mark = scene.guide.arc
         self._idle = 0
+        self.measuring = True
         self._path_length = 0.0
         self.path = [self._state.T_world_camera[:3, 3].copy()]
 
