@@ -71,12 +71,14 @@ class BronchoscopyEpisode:
         degradations: Degradations | None,
     ) -> None:
         """Put the scope back to its start."""
+        self.measuring = True
         self._scene = scene
         self._state = scene.reset(seed=seed, friction=friction, appearance=appearance, degradations=degradations)
         self._contact = WallContact()
         self._goal = goal_arc(scene)
         self._arc = self._farthest = self._mark = scene.guide.arc
         self._idle = 0
+        self.measuring = True
         self._path_length = 0.0
         self.path = [self._state.T_world_camera[:3, 3].copy()]
 
