@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from assets.errors import InputError
 from sim.camera import Camera
-from sim.render import batch_kernels, raster, records, texture
+from sim.render import batch_flow, batch_kernels, raster, records, texture
 from sim.render import channels as extras
 from sim.render.appearance import Appearance, LightSettings
 from sim.render.lens import build_lens, layout
@@ -68,6 +68,13 @@ class BatchFrames:
     exposure: Float64[np.ndarray, "n"]
     channels: dict[extras.Extra, torch.Tensor]
     """The channels asked for, shape (n, h, w) or (n, h, w, 3), as the frame's fields of these names."""
+    flow_back: torch.Tensor | None = None
+    """float32, shape (n, h, w, 2) [px]: to the frame rendered before; 0 where not valid. None where not asked for."""
+    flow_back_valid: torch.Tensor | None = None
+    """bool, shape (n, h, w); False everywhere in the first frame, and where meshes were replaced in between."""
+    last_flow: torch.Tensor | None = None
+    """The same of the frame rendered before, to this one: what `flow` is to that frame."""
+    last_flow_valid: torch.Tensor | None = None
 
 
 class BatchRenderer:
@@ -87,6 +94,7 @@ class BatchRenderer:
         light: LightSettings | None = None,
         appearance: Appearance | Sequence[Appearance] | None = None,
         channels: Collection[extras.Extra] = (),
+        flow: bool = False,
     ) -> None:
         """Put everything on the device.
 
@@ -98,6 +106,7 @@ class BatchRenderer:
             light: The light guides, without shadows; None takes a colonoscope's.
             appearance: The look of all environments, or one for each; None takes the default.
             channels: What the frames hold besides their usual channels, as `Renderer.render` takes them.
+            flow: Find the flow between each two frames that are rendered one after the other, both ways.
 
         Raises:
             InputError: A mesh is damaged, counts or devices differ, the light throws shadows, a channel is unknown, or
@@ -113,7 +122,9 @@ class BatchRenderer:
             raise InputError("batch: expected a light without shadows, found shadows, which single renderings have")
         self._pixels = camera.width * camera.height
         self._wanted = extras.chosen(channels)
-        _check_room(self.device, self.count, camera, BYTES + sum(_size(extras.KINDS[name]) for name in self._wanted))
+        more = sum(_size(extras.KINDS[name]) for name in self._wanted) + flow * batch_flow.BYTES
+        _check_room(self.device, self.count, camera, BYTES + more)
+        self._with_flow = flow
         self._lens = build_lens(camera)
         self._shown = max(int(np.count_nonzero(np.any(self._lens.rays != 0, axis=1))), 1)
         on_device(self._allocate, _LOWER)
@@ -174,6 +185,8 @@ class BatchRenderer:
         self._looks["light_colour"] = self._light.power * exposures[:, None] * NOMINAL_DISTANCE**2 * self._lamps
         self._looks["seed"] = [noise_seed(seed + index) for index in range(self.count)]
         with self._locked(), self._stream() as stream:
+            if self._flow is not None:
+                self._flow.keep(self._buffers)
             if self._versions != [scene.version for scene in self.scenes]:
                 on_device(self._record, _LOWER)
             for scene in self._unique():
@@ -182,8 +195,12 @@ class BatchRenderer:
             self._look_array.assign(self._looks)
             for launch in self._launches:
                 launch.launch(stream=stream)
-        extra = dict(self._extra_tensors)
-        return BatchFrames(**self._tensors, T_world_camera=T.copy(), exposure=exposures, channels=extra)
+            if self._flow is not None:
+                self._flow.find(T, self._buffers)
+        extra, tensors = dict(self._extra_tensors), dict(self._tensors)
+        if self._flow is not None:
+            tensors |= self._flow.tensors
+        return BatchFrames(**tensors, T_world_camera=T.copy(), exposure=exposures, channels=extra)
 
     def metered(self) -> torch.Tensor:
         """Return the mean luminance of each last picture, shape (n,), on the device, as `Renderer.metered` has it."""
@@ -230,6 +247,10 @@ class BatchRenderer:
             name: wp.zeros(self.count * self._pixels if name in self._wanted else 0, dtype=kind, device=self.device)
             for name, kind in extras.KINDS.items()
         }
+        self._flow: batch_flow.BatchFlow | None = None
+        if self._with_flow:
+            table = first.put(self._lens.radius_over_sine, wp.float32)
+            self._flow = batch_flow.BatchFlow(self.scenes, self.camera, self._rays, table, self._pose_array)
         self._extra_tensors: dict[extras.Extra, torch.Tensor] = {}
         for one in self._wanted:
             flat = wp.to_torch(self._extras[one])

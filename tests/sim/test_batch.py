@@ -2,6 +2,7 @@
 
 import re
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
@@ -16,8 +17,9 @@ from assets.materials import load_materials
 from assets.mesh import Mesh
 from assets.transforms import look_along
 from sim.camera import Camera
+from sim.flow import FlowRecorder
 from sim.render import batch as batch_module
-from sim.render import batch_kernels
+from sim.render import batch_flow, batch_kernels
 from sim.render.appearance import Appearance, LightSettings, draw_appearance
 from sim.render.batch import BYTES, BatchRenderer
 from sim.render.channels import EXTRAS
@@ -153,6 +155,43 @@ def test_channels_on_request_are_those_of_single_renderings():
         BatchRenderer(scene, CAMERA, 2, channels=["colour"])
 
 
+def test_flow_is_that_of_single_renderings():
+    """Both ways, past cameras that move, an object that moves in one environment, and one that is cut in another."""
+    scenes = [RenderScene(OBJECTS) for _ in range(2)]
+    scenes = [scenes[0], scenes[0], scenes[1], RenderScene(OBJECTS)]
+    batch = BatchRenderer(scenes, CAMERA, flow=True)
+    with ExitStack() as stack:
+        singles = [stack.enter_context(Renderer(one, CAMERA, visibility="raycast", shading="pixels")) for one in scenes]
+        recorders = [FlowRecorder(single, back=True) for single in singles]
+        for turn in range(3):
+            T = np.stack([pose @ moved([0.0004 * turn, 0, 0.0005 * turn]) for pose in poses(4)])
+            if turn:
+                scenes[2].move("polyp", moved([0.001 * turn, 0.0005, 0]))
+            if turn == 2:
+                scenes[3].replace_mesh("polyp", OBJECTS[1].mesh)
+            frames = batch.render(T)
+            before = [
+                recorder.add(single.render(pose)) for recorder, single, pose in zip(recorders, singles, T, strict=True)
+            ]
+            for index, recorder in enumerate(recorders):
+                now = recorder._last[0]
+                if turn == 2 and index == 3:
+                    assert not frames.flow_back_valid[index].any()
+                    assert not frames.last_flow[index].any()
+                    continue
+                pairs = [(frames.flow_back[index], frames.flow_back_valid[index], now.flow_back, now.flow_back_valid)]
+                if turn:
+                    one = before[index]
+                    pairs += [(frames.last_flow[index], frames.last_flow_valid[index], one.flow, one.flow_valid)]
+                for flow, valid, expected, expected_valid in pairs:
+                    assert (valid.numpy() == expected_valid).mean() > 0.998
+                    both = valid.numpy() & expected_valid
+                    np.testing.assert_allclose(flow.numpy()[both], expected[both], atol=2e-4)
+                    assert both.mean() > 0.3 or not turn
+                    assert not flow.numpy()[~valid.numpy()].any()
+    assert BatchRenderer(OBJECTS, CAMERA, 1).render(poses(1)).flow_back is None
+
+
 def test_the_tensors_are_the_kernels_own_memory_and_nothing_comes_to_the_host(monkeypatch):
     batch = BatchRenderer(OBJECTS, CAMERA, 2)
 
@@ -243,6 +282,13 @@ def test_the_kernels_compile_for_cuda(tmp_path):
     assert all(
         re.search(rf"\.entry {name}_\w*cuda_kernel_forward", text) for name in ("cast_all", "shade_all", "add_all")
     )
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="Warp has no CUDA compiler there")
+def test_the_flow_compiles_for_cuda(tmp_path):
+    wp.compile_aot_module(batch_flow, arch=90, module_dir=tmp_path, use_ptx=True)
+    (code,) = tmp_path.glob("*.ptx")
+    assert re.search(r"\.entry follow_all_\w*cuda_kernel_forward", code.read_text())
 
 
 @pytest.mark.gpu
