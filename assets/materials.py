@@ -58,15 +58,43 @@ class Mechanical:
 
 
 @dataclass(frozen=True)
+class HollowWall:
+    """How the wall of a hollow organ gives way, as a shell on what lies behind it."""
+
+    thickness: float
+    """[m]"""
+    modulus: float
+    """Young's modulus in the plane of the wall [Pa]."""
+    foundation: float
+    """Stiffness of what lies behind it [Pa/m]."""
+    viscosity: float
+    """Of its creep, over an area [Pa s/m]."""
+    pressure: float
+    """In the lumen when the anatomy was taken, which the wall is stretched by [Pa]."""
+
+
+@dataclass(frozen=True)
 class Material:
     """One table of `materials.toml`."""
 
     name: str
     optical: Optical
     mechanical: Mechanical
+    wall: HollowWall | None = None
+    """Of hollow organs whose wall may give way."""
 
 
-UNITS = {"bump_height": "m", "bump_scale": "m", "density": "kg/m^3", "youngs_modulus": "Pa"}
+UNITS = {
+    "bump_height": "m",
+    "bump_scale": "m",
+    "density": "kg/m^3",
+    "youngs_modulus": "Pa",
+    "thickness": "m",
+    "modulus": "Pa",
+    "foundation": "Pa/m",
+    "viscosity": "Pa s/m",
+    "pressure": "Pa",
+}
 """Units of the entries that are not plain numbers, unit "1"."""
 
 
@@ -103,14 +131,19 @@ def read_materials(path: Path) -> dict[str, Material]:
     materials = {}
     for name, table in tables.items():
         parts: dict[str, dict[str, Any]] = {}
-        for part, kind in (("optical", Optical), ("mechanical", Mechanical)):
+        kinds: list[tuple[str, type[Optical | Mechanical | HollowWall]]]
+        kinds = [("optical", Optical), ("mechanical", Mechanical)]
+        if isinstance(table, dict) and "wall" in table:
+            kinds.append(("wall", HollowWall))
+        for part, kind in kinds:
             where = f"{path.name}: [{name}.{part}]"
             entries = table.get(part, {}) if isinstance(table, dict) else {}
             expected = [field.name for field in fields(kind)]
             if sorted(entries) != sorted(expected):
                 raise InputError(f"expected {', '.join(expected)}, found {', '.join(entries) or 'nothing'} in {where}")
             parts[part] = {key: _value(entries[key], key, where) for key in expected}
-        materials[name] = Material(name, Optical(**parts["optical"]), Mechanical(**parts["mechanical"]))
+        wall = HollowWall(**parts["wall"]) if "wall" in parts else None
+        materials[name] = Material(name, Optical(**parts["optical"]), Mechanical(**parts["mechanical"]), wall)
     return materials
 
 

@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from perception.centres import decode_centres
 from perception.dataset import Batch, Frames, cut_batch
-from perception.detector import DetectorOptions
 from perception.network_outputs import EndoscopyNet, Outputs
+from perception.operating_point import AlarmRate, best_alarm_shift, looks_of
 from perception.prediction import POLYP
 
 _BATCH = 16
@@ -30,7 +29,6 @@ _EDGES = np.linspace(-8.0, 8.0, 161)
 """Shifts that are tried; the histogram's bins lie between them."""
 
 _TEMPERATURES = np.exp(np.linspace(np.log(0.25), np.log(4.0), 57))
-_REACH = DetectorOptions().reach
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,11 @@ class Calibration:
     depth_scale_factor: float
     """Multiplies the expected error of log distance: there the likelihood of the errors is best."""
     centre_shift: float
-    """Added to the logits of the polyps' centres: there a score of 0.5 finds best which regions are polyps."""
+    """Added to the logits of the polyps' centres: there the detector's alarms are as they should be."""
+    alarms_found: float | None
+    """Share of the polyps, over all frames, that alarms then hit on the validation patients; None without any."""
+    false_alarms_per_minute: float
+    """And how many false ones there are."""
 
 
 def calibrate(network: EndoscopyNet, frames: Frames, device: torch.device) -> Calibration:
@@ -61,9 +63,15 @@ def calibrate(network: EndoscopyNet, frames: Frames, device: torch.device) -> Ca
     network.divide_classes(temperature)
     factor = best_depth_scale_factor(network, frames, device)
     network.shift_depth_scale(float(np.log(factor)))
-    centre_shift = best_centre_shift(network, frames, device)
-    network.shift_centres(centre_shift)
-    return Calibration(polyp_shift, temperature, factor, centre_shift)
+    centre_shift, rate = calibrate_alarms(network, frames, device)
+    return Calibration(polyp_shift, temperature, factor, centre_shift, rate.found, rate.false_alarms_per_minute)
+
+
+def calibrate_alarms(network: EndoscopyNet, frames: Frames, device: torch.device) -> tuple[float, AlarmRate]:
+    """Fit the operating point of the alarms alone, put it into the weights, in place, and return what was added."""
+    shift, rate = best_alarm_shift(looks_of(network, frames, device))
+    network.shift_centres(shift)
+    return shift, rate
 
 
 def best_polyp_shift(network: EndoscopyNet, frames: Frames, device: torch.device) -> float:
@@ -129,51 +137,6 @@ def best_depth_scale_factor(network: EndoscopyNet, frames: Frames, device: torch
         error = (outputs.log_distance - batch.distance.clamp_min(1e-4).log()).abs() * torch.exp(-outputs.log_scale)
         total, count = total + float(error[valid].double().sum()), count + int(valid.sum())
     return total / count if count else 1.0
-
-
-def best_centre_shift(network: EndoscopyNet, frames: Frames, device: torch.device) -> float:
-    """Find what to add to the centres' logits so that peaks above a score of 0.5 have the best F1 as polyps.
-
-    A peak is right when there is a polyp within the detector's reach; each polyp counts by its surest peak.
-
-    Returns:
-        The shift; 0 if no frame shows a polyp.
-    """
-    right, wrong, polyps = list[float](), list[float](), 0
-    for rows, _, outputs in _outputs(network, frames, device):
-        for place, row in enumerate(rows):
-            peaks = decode_centres(outputs.centre_logits[place])
-            logits = np.log(peaks[:, 2]) - np.log1p(-np.minimum(peaks[:, 2], 1 - 1e-6))
-            polyp = frames.classes[row] == POLYP
-            taken = np.zeros(len(frames.centres[row]), np.bool_)
-            polyps += len(taken)
-            for (u, v, _), logit in zip(peaks, logits, strict=True):
-                near = polyp[max(0, round(v) - _REACH) : round(v) + _REACH + 1]
-                if not near[:, max(0, round(u) - _REACH) : round(u) + _REACH + 1].any():
-                    wrong.append(float(logit))
-                elif not taken.all():
-                    distance = np.hypot(*(frames.centres[row][:, :2] - (u, v)).T)
-                    first = int(np.argmin(np.where(taken, np.inf, distance)))
-                    taken[first] = True
-                    right.append(float(logit))
-    if not right:
-        return 0.0
-    return -best_threshold(np.array(right), np.array(wrong), polyps)
-
-
-def best_threshold(right: Float64[np.ndarray, "n"], wrong: Float64[np.ndarray, "m"], present: int) -> float:
-    """Return the threshold with the best F1, midway between two scores: 2 hits / (calls + present).
-
-    Args:
-        right: Scores of the right calls.
-        wrong: Scores of the wrong ones.
-        present: How many right ones there could be.
-    """
-    scores = np.sort(np.concatenate([right, wrong]))
-    hits = len(right) - np.searchsorted(np.sort(right), scores)
-    calls = len(scores) - np.arange(len(scores))
-    best = int(np.argmax(2 * hits / (calls + present)))
-    return float(scores[best] if best == 0 else (scores[best] + scores[best - 1]) / 2)
 
 
 class ReliabilityCounts:

@@ -15,10 +15,14 @@ LEAST_SCORE = 0.05
 """Peaks below are noise."""
 
 
-def decode_centres(logits: Float[Tensor, "h w"]) -> NDArray[np.float32]:
+def decode_centres(logits: Float[Tensor, "h w"], *, least: float = LEAST_SCORE) -> NDArray[np.float32]:
     """Find the peaks: cells that no neighbour of the eight exceeds.
 
     Zhou et al., Objects as Points, arXiv:1904.07850, section 4.
+
+    Args:
+        logits: Of the cells.
+        least: Peaks with a lower score are left out.
 
     Returns:
         Column u, row v [px] of the image that the map stands for and the score within 0 and 1, the highest first,
@@ -26,7 +30,7 @@ def decode_centres(logits: Float[Tensor, "h w"]) -> NDArray[np.float32]:
     """
     highest = functional.max_pool2d(logits[None, None], 3, stride=1, padding=1)[0, 0]
     heat = logits.sigmoid()
-    rows, columns = ((logits == highest) & (heat >= LEAST_SCORE)).nonzero(as_tuple=True)
+    rows, columns = ((logits == highest) & (heat >= least)).nonzero(as_tuple=True)
     scores = heat[rows, columns].cpu().numpy()
     order = np.argsort(-scores, kind="stable")[:MOST_CENTRES]
     # A cell's middle: cell 0 is of pixels 0 to 3.

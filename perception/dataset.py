@@ -53,6 +53,8 @@ class Frames:
     """Of each frame, column, row and pixels of its polyps, as `Targets.polyp_centres`."""
     patients: tuple[str, ...]
     """Of each frame."""
+    times: Float32[np.ndarray, "n"]
+    """Simulated time of each frame in its episode [s]."""
 
     def __len__(self) -> int:
         return len(self.rgb)
@@ -75,6 +77,7 @@ class Frames:
             self.visible[rows],
             self.centres[rows],
             self.patients[rows],
+            self.times[rows],
         )
 
 
@@ -147,7 +150,8 @@ def load_split(
     shape = (kept, camera.height, camera.width)
     rgb, classes, distance = np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint8), np.empty(shape, np.float16)
     log_exposure, direction = np.empty(kept, np.float32), np.empty((kept, 3), np.float32)
-    visible, centres, patients = np.empty(kept, np.bool_), list[NDArray[np.float32]](), list[str]()
+    visible, times = np.empty(kept, np.bool_), np.empty(kept, np.float32)
+    centres, patients = list[NDArray[np.float32]](), list[str]()
     number = 0
     with ThreadPoolExecutor(threads) as pool:
         for path, info in zip(paths, infos, strict=True):
@@ -161,12 +165,14 @@ def load_split(
                     rgb[row], classes[row] = targets.rgb, targets.classes
                     distance[row] = straight_distance(targets.depth, camera)
                     log_exposure[row], direction[row] = np.log(targets.exposure), targets.lumen_direction
-                    visible[row] = targets.lumen_visible
+                    visible[row], times[row] = targets.lumen_visible, targets.time
                     centres.append(targets.polyp_centres)
                     patients.append(targets.patient)
                 number += 1
             advance()
-    return Frames(camera, rgb, log_exposure, classes, distance, direction, visible, tuple(centres), tuple(patients))
+    return Frames(
+        camera, rgb, log_exposure, classes, distance, direction, visible, tuple(centres), tuple(patients), times
+    )
 
 
 def _first_camera(paths: Sequence[Path]) -> Camera:

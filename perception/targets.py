@@ -44,6 +44,8 @@ class Targets:
     """Whether this direction is seen past the walls."""
     polyp_centres: Float32[np.ndarray, "polyps 3"]
     """Column u, row v [px] and visible pixels of each polyp that is nearer than LUMEN_DISTANCE; the largest first."""
+    time: float
+    """Simulated time of the frame in its episode [s]; 0 where the sample does not say."""
     patient: str
     """Whose colon it is; splits and intervals go by this."""
 
@@ -75,6 +77,7 @@ def sample_targets(sample: Sample) -> Targets:
         lumen_direction=_direction(meta, sample.where),
         lumen_visible=_flag(meta, "lumen_visible", sample.where),
         polyp_centres=polyp_centres(classes, instance),
+        time=_time(meta, sample.where),
         patient=_text(meta, "patient", sample.where),
     )
 
@@ -179,6 +182,13 @@ def _positive(meta: Mapping[str, Any], key: str, where: str) -> float:
     value = meta.get(key)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
         raise InputError(f"{where}.meta.json: expected a positive number as {key}, found {value!r:.100}")
+    return float(value)
+
+
+def _time(meta: Mapping[str, Any], where: str) -> float:
+    value = meta.get("time", 0.0)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+        raise InputError(f"{where}.meta.json: expected a time of 0 or more, found {value!r:.100}")
     return float(value)
 
 

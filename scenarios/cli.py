@@ -132,6 +132,14 @@ COMMANDS = (
         measures=True,
     ),
     Command(
+        "model calibrate",
+        "fit anew how sure a trained network must be of a polyp for an alarm",
+        "scenarios.model_command",
+        "CalibrateOptions",
+        "recalibrate",
+        measures=True,
+    ),
+    Command(
         "model card",
         "write what there is to know about a trained network",
         "scenarios.model_command",

@@ -60,6 +60,11 @@ def open_scene(patient: Patient, camera: Camera, cache: Path | None) -> Colonosc
     return ColonoscopyScene(patient, camera=camera, threads=1, cache=cache)
 
 
+def open_soft_scene(patient: Patient, camera: Camera, cache: Path | None) -> ColonoscopyScene:
+    """Make a patient's scene with a wall that gives way, with one thread."""
+    return ColonoscopyScene(patient, camera=camera, threads=1, cache=cache, soft_wall=True)
+
+
 def slowed(command: ScopeCommand, share: float) -> ScopeCommand:
     """Return the same command at a share of its speed."""
     return ScopeCommand(
@@ -67,6 +72,7 @@ def slowed(command: ScopeCommand, share: float) -> ScopeCommand:
         bend_up=share * command.bend_up,
         bend_right=share * command.bend_right,
         roll=share * command.roll,
+        free=command.free and share > 0,
     )
 
 
@@ -96,3 +102,8 @@ COLONOSCOPY = Scenario(
     },
     aborts={"stuck": stuck},
 )
+
+COLONOSCOPY_SOFT_WALL = replace(
+    COLONOSCOPY, name="colonoscopy_soft_wall", task=replace(TASK, open_scene=open_soft_scene)
+)
+"""The same in a bowel that the scope stretches."""

@@ -1,13 +1,17 @@
-"""`trocar model export` and `trocar model card`: a trained network for other runtimes, and for its readers."""
+"""`trocar model`: a trained network for other runtimes, with another operating point, and for its readers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import tyro
 
 from assets.errors import InputError
-from perception.checkpoint import load_model
+from perception.calibration import calibrate_alarms
+from perception.checkpoint import load_model, save_model
+from perception.dataset import load_split
+from perception.device import choose_device
+from perception.evaluate import subset_name
 from perception.model_card import write_model_card
 from perception.onnx_model import OnnxPredictor, export_onnx
 from perception.predictor import Predictor
@@ -29,6 +33,24 @@ class ExportOptions:
     def __post_init__(self) -> None:
         if self.file.suffix != ".onnx":
             raise InputError(f"model export: expected a file that ends in .onnx, found {self.file}")
+
+
+@dataclass(frozen=True)
+class CalibrateOptions:
+    """Fit anew how sure a trained network must be of a polyp for an alarm, as a training does at its end."""
+
+    model: tyro.conf.Positional[Path]
+    """A .safetensors of ours."""
+    data: Path
+    """Data set with a split `validation` of patients that the network was not trained on."""
+    out: Path | None = None
+    """The .safetensors to write; if not given, the model itself is replaced."""
+    split: str = "validation"
+    """Which split of it."""
+
+    def __post_init__(self) -> None:
+        if self.out is not None and self.out.suffix != ".safetensors":
+            raise InputError(f"model calibrate: expected a file that ends in .safetensors, found {self.out}")
 
 
 @dataclass(frozen=True)
@@ -63,6 +85,38 @@ def export(options: ExportOptions) -> list[Figure]:
         Figure("model.onnx.difference", options.file.name, worst, "1", n=_COMPARED, how=how),
         Figure("model.onnx.size_mb", options.file.name, weight, "MB", how="of the file"),
     ]
+
+
+def recalibrate(options: CalibrateOptions) -> list[Figure]:
+    """Fit the operating point of the alarms, write the network, and return what its alarms do on the split.
+
+    Raises:
+        InputError: Model or data cannot be read, or they do not belong together.
+        OSError: The folder cannot be written.
+    """
+    network, config = load_model(options.model)
+    frames = load_split(options.data, options.split)
+    if frames.camera != config.camera:
+        raise InputError(f"{options.data}: expected the model's camera {config.camera}, found {frames.camera}")
+    device = choose_device("cpu")
+    shift, rate = calibrate_alarms(network, frames, device)
+    before = config.training.get("calibration", {})
+    fitted = before | {
+        "centre_shift": float(before.get("centre_shift", 0.0)) + shift,
+        "alarms_found": rate.found,
+        "false_alarms_per_minute": rate.false_alarms_per_minute,
+    }
+    save_model(
+        options.out or options.model, network, replace(config, training=config.training | {"calibration": fitted})
+    )
+    subset, how = subset_name(options.data, options.split), f"{len(frames)} frames, each held until the next"
+    found = [] if rate.found is None else [("alarms_found", rate.found, "1", f"polyps that an alarm hits; {how}")]
+    rows = [
+        *found,
+        ("false_alarms_per_minute", rate.false_alarms_per_minute, "1/min", how),
+        ("centre_shift", shift, "1", "added now"),
+    ]
+    return [Figure(f"model.calibration.{name}", subset, value, unit, how=text) for name, value, unit, text in rows]
 
 
 def card(options: CardOptions) -> None:

@@ -12,11 +12,13 @@ from assets.errors import InputError
 from assets.instruments.flexible import COLONOSCOPE, ScopeDevice
 from assets.patient import Orifice
 from assets.transforms import compose, unit
+from sim.bending import bends_of
 from sim.plain_state import array_of, entries_of, flag_of, from_bytes, number_of, text_of, to_bytes
 from sim.rod_faults import find_fault, watch_rod
 from sim.rod_forces import SAMPLES, Rod
 from sim.rod_kernels import advance_rod
 from sim.scope_state import CONTROL_STEP, ScopeCommand, ScopeState
+from sim.soft_wall.press import press_wall
 from sim.wall_distance import WallDistance
 from sim.wall_kernels import quiet
 
@@ -24,8 +26,9 @@ CONTACT_MARGIN = 3.0e-4
 """A surface this near to the wall [m] feels it; the film of fluid, and the grid's error, are this thick."""
 
 _GRAVITY = 9.81  # [m/s^2], along -y: the patient lies supine
-# The wall is rigid; the contact of each node is as stiff as keeps it within a millimetre under the hand's full force.
-_CONTACT_STIFFNESS = 1.0e5  # [N/m]
+# The contact of each node is as stiff as keeps it within a millimetre of a rigid wall under the hand's full force.
+CONTACT_STIFFNESS = 1.0e5
+"""Of each node's contact with a rigid wall [N/m]."""
 _CONTACT_RAMP = 6.0e-4  # the stiffness rises from 0 over this depth [m]
 _STICK_LENGTH = 5.0e-5  # [m] of slide in a substep from which friction acts in full
 # Drag per length [N s/m^2], chosen: along the lumen it stays below 0.3 N/m at full speed; across it holds 10 cm of
@@ -59,6 +62,7 @@ class FlexibleScope:
         friction: float = 0.02,
         device: ScopeDevice | None = None,
         substeps: int = 6,
+        wall_stiffness: float = CONTACT_STIFFNESS,
     ) -> None:
         """Lay the scope along the first `insertion` metres of a path and let it settle.
 
@@ -71,6 +75,8 @@ class FlexibleScope:
                 doi:10.1007/s11249-013-0167-1), 0.09 on excised, lubricated colon (doi:10.1038/s44172-024-00177-5).
             device: The instrument; None for an adult colonoscope.
             substeps: In a control step at the speeds of an adult colonoscope; more where a device is faster.
+            wall_stiffness: Of each node's contact with the wall [N/m]; less than that of a rigid wall where the wall
+                itself is squeezed.
 
         Raises:
             InputError: Friction or insertion are out of range.
@@ -91,9 +97,10 @@ class FlexibleScope:
         self._path = np.asarray(path, dtype=np.float64)
         self._start_insertion = insertion
         self._substeps = substeps
+        self._wall_stiffness = wall_stiffness
         count = round(self.device.length / self.device.spacing)
         self._rod = self._rod_constants()
-        rigidity = np.full(count, self.device.shaft_rigidity)
+        self._rigidity = rigidity = np.full(count, self.device.shaft_rigidity)
         soft = round(self.device.passive_length / self.device.spacing)
         rigidity[: self._rod.bend_last + 1 + soft] = self.device.passive_rigidity
         rigidity[: self._rod.bend_last + 1] = self.device.bending_rigidity
@@ -134,7 +141,7 @@ class FlexibleScope:
         rod = Rod()
         rod.spacing = device.spacing
         rod.stretch_stiffness = device.axial_rigidity / device.spacing
-        rod.contact_stiffness = _CONTACT_STIFFNESS * 2 / SAMPLES
+        rod.contact_stiffness = self._wall_stiffness * 2 / SAMPLES
         rod.contact_margin = CONTACT_MARGIN
         rod.contact_ramp = _CONTACT_RAMP
         rod.friction = self.friction
@@ -203,6 +210,7 @@ class FlexibleScope:
         longest = device.length - 4 * device.spacing
         advance = float(np.clip(before + advance, self._least_insertion, longest)) - before
         self._aim(command, advance)
+        self._hold(free=command.free)
         kept = (self._nodes.copy(), self._frame.copy(), self._drive.copy())
         wp.launch(advance_rod, dim=1, inputs=self._launch_inputs, device="cpu")
         wp.launch(watch_rod, dim=len(self._nodes), inputs=self._watch_inputs, device="cpu")
@@ -223,9 +231,23 @@ class FlexibleScope:
             self._fault = self._fault or f"not finite: the hand of the {device.name} was lost, {self._time:.1f} s"
             self.state = replace(self.state, time=self._time, fault=self._fault)
             return self.state
+        if command.free:
+            bends = bends_of(self._nodes, self._frame, self._rod.bend_last)
+            self._command[[2, 4]] = device.within(*bends)  # the wheels went along
         made = float(self._drive[1]) - before
         self.state = self._read(blocked=advance > _LEAST_ADVANCE and made < advance / 2)
         return self.state
+
+    def wall_forces(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return where the scope presses on the wall [m], shape (n, 3), and its forces on it [N], without friction."""
+        count = SAMPLES * len(self._nodes)
+        place, force = np.zeros((count, 3)), np.zeros((count, 3))
+        rod, grid, _, radius, _, nodes = self._launch_inputs[:6]
+        written = [wp.array(one, dtype=wp.vec3d, device="cpu", copy=False) for one in (place, force)]
+        inputs = [rod, grid, radius, nodes, self._launch_inputs[14], *written]
+        wp.launch(press_wall, dim=count, inputs=inputs, device="cpu")
+        pressed = np.any(force != 0, axis=1)
+        return place[pressed], force[pressed]
 
     def save_state(self) -> bytes:
         """Return all that the scope's future depends on as JSON: the same state, the same bytes."""
@@ -292,6 +314,7 @@ class FlexibleScope:
             "friction": self.friction,
             "insertion": self._start_insertion,
             "substeps": self._substeps,
+            "wall_stiffness": self._wall_stiffness,
             "wall": [*wall.values.shape, *wall.origin.tolist(), wall.spacing],
         }
 
@@ -302,19 +325,20 @@ class FlexibleScope:
         self._command[0] = advance
         self._command[2] += np.clip(command.bend_up, -device.max_bend_rate, device.max_bend_rate)
         self._command[4] += np.clip(command.bend_right, -device.max_bend_rate, device.max_bend_rate)
-        up = device.max_bend_up if self._command[2] >= 0 else device.max_bend_down
-        if device.max_bend_right > 0 and up > 0:
-            reach = np.hypot(self._command[2] / up, self._command[4] / device.max_bend_right)
-            self._command[[2, 4]] /= max(1.0, reach)
-        else:
-            self._command[2] = np.clip(self._command[2], -up, up)
-            self._command[4] = np.clip(self._command[4], -device.max_bend_right, device.max_bend_right)
+        self._command[[2, 4]] = device.within(float(self._command[2]), float(self._command[4]))
         self._command[6] += np.clip(command.roll, -device.max_roll_rate, device.max_roll_rate)
         turned = float(np.abs(self._command[[2, 4, 6]] - self._command[[1, 3, 5]]).max())
         most = max(abs(advance) / COLONOSCOPE.max_advance, turned / max(_TURN, COLONOSCOPE.max_bend_rate))
         rod.substeps = int(np.ceil(self._substeps * max(1.0, most - 1e-9)))
         rod.drag_along = _DRAG_ALONG * device.spacing * rod.substeps / CONTROL_STEP
         rod.drag_across = _DRAG_ACROSS * device.spacing * rod.substeps / CONTROL_STEP
+
+    def _hold(self, *, free: bool) -> None:
+        """Hold the bending section by its wires, or leave it to itself: straight at rest, and limp."""
+        if free:
+            self._command[1:5] = 0.0
+        rigidity = self.device.limp_rigidity if free else self.device.bending_rigidity
+        self._rigidity[: self._rod.bend_last + 1] = rigidity
 
     def _read(self, *, blocked: bool) -> ScopeState:
         driven = int(self._drive[3])

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from assets.errors import InputError
 
-LARGEST = 1 << 22
-"""Bytes of a saved state; a scope of 200 nodes takes some 40,000."""
+LARGEST = 1 << 23
+"""Bytes of a saved state; a scope of 200 nodes takes some 40,000, a soft wall of 50,000 vertices 1.2 million."""
 
 Settings = TypeVar("Settings")
 

@@ -23,6 +23,7 @@ class ColonoscopyScene(TubularScene):
         threads: int = 2,
         scope_device: ScopeDevice | None = None,
         cache: Path | None = None,
+        soft_wall: bool = False,
     ) -> None:
         """Build the scene and start an episode.
 
@@ -35,6 +36,7 @@ class ColonoscopyScene(TubularScene):
             threads: Of the renderer.
             scope_device: The instrument; None for an adult colonoscope.
             cache: Folder in which the wall distance is kept from run to run; None does not keep it.
+            soft_wall: The wall gives way to the scope and to insufflation; else it is rigid, which is faster.
 
         Raises:
             InputError: The patient lacks what is needed, or a parameter is out of range.
@@ -49,4 +51,5 @@ class ColonoscopyScene(TubularScene):
             threads=threads,
             scope_device=scope_device,
             cache=cache,
+            soft_wall=soft_wall,
         )

@@ -21,6 +21,8 @@ class ScopeCommand:
     """Change of the angle towards image right [rad]; without effect on a scope that bends in one plane."""
     roll: float = 0.0
     """Turn of the shaft at the orifice, about its forward axis [rad]."""
+    free: bool = False
+    """The wheels are let go: the bending section is limp, and its angles are what the wall makes of them."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,9 @@ class ScopeState:
     roll: float
     """Of the shaft at the orifice [rad]."""
     bend_up: float
-    """Commanded angle [rad]."""
+    """Angle of the wheel [rad]: as commanded, or with the wheels let go as the bending section is bent."""
     bend_right: float
-    """Commanded angle [rad]."""
+    """Angle of the wheel [rad], likewise."""
     tip_contact: bool
     """The rigid tip touches the wall."""
     contact_depth: float

@@ -138,7 +138,7 @@ class StereoRenderer:
         T_right_left = inverse(self.rig.T_left_right)
         seen_right = apply(T_right_left, np.array(light.positions, np.float64))
         right_light = replace(light, positions=tuple((float(x), float(y), float(z)) for x, y, z in seen_right))
-        with self.scene.lock:
+        with self.scene.lock.looking():
             left = self._left.render(T_world_left, light=light, seed=seed, **options)
             snapshot = self._left.snapshot()
             T_world_right = T_world_left @ self.rig.T_left_right

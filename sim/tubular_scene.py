@@ -21,7 +21,7 @@ from sim.camera import Camera
 from sim.degradations.degrade import degrade
 from sim.degradations.settings import Degradations
 from sim.exposure import AutoExposure
-from sim.flexible_scope import CONTACT_MARGIN, FlexibleScope
+from sim.flexible_scope import CONTACT_MARGIN, CONTACT_STIFFNESS, FlexibleScope
 from sim.frame import Frame
 from sim.geometry import CentrelineGuide
 from sim.passage import Passage
@@ -41,6 +41,8 @@ from sim.render.channels import Extra
 from sim.render.renderer import Renderer
 from sim.scene_objects import objects_of
 from sim.scope_state import ScopeCommand, ScopeState
+from sim.soft_wall.following import draw_wall, soft_wall_of
+from sim.soft_wall.soft_wall import SoftWall, WallLoad
 from sim.wall_building import drop_orifices
 from sim.wall_distance import WallDistance, lumen_of, patient_wall_distance
 from sim.world import BulletWorld
@@ -49,7 +51,7 @@ _CONTACT_REACH = 0.002  # [m] around the tip within which PyBullet looks for the
 _TIP_BODIES = 2  # spheres of the rigid tip
 _SETTLING_FRAMES = 6
 _SETTLING_TIME = 1.0  # [s] between them
-_KIND, _VERSION = "endoscopy scene", 1
+_KIND, _VERSION = "endoscopy scene", 2
 _ENTRIES = (
     "made_of",
     "friction",
@@ -63,7 +65,11 @@ _ENTRIES = (
     "noise",
     "appearance",
     "degradations",
+    "insufflation",
+    "wall",
 )
+MOST_INSUFFLATION = 6.0e3
+"""[Pa] above or below the pressure at which the anatomy was taken; 45 mmHg."""
 
 
 class TubularScene:
@@ -85,6 +91,7 @@ class TubularScene:
         threads: int = 2,
         scope_device: ScopeDevice | None = None,
         cache: Path | None = None,
+        soft_wall: bool = False,
     ) -> None:
         """Build the scene and start an episode.
 
@@ -99,6 +106,7 @@ class TubularScene:
             threads: Of the renderer.
             scope_device: The instrument; None for the usual one.
             cache: Folder in which the wall distance is kept from run to run; None does not keep it.
+            soft_wall: The wall gives way to the scope and to insufflation; else it is rigid, which is faster.
 
         Raises:
             InputError: The patient lacks what is needed, or a parameter is out of range.
@@ -118,6 +126,11 @@ class TubularScene:
             threads=threads,
             cache=cache,
         )
+        self.soft_wall: SoftWall | None = None
+        """The wall's displacement, where it gives way."""
+        if soft_wall:
+            self.soft_wall = soft_wall_of(patient, passage, self.wall)
+            self.wall = self.soft_wall.grid
         self.guide = guide_along(passage, self.wall)
         self.appearance = Appearance()
         self.channels: tuple[Extra, ...] = ()
@@ -126,7 +139,7 @@ class TubularScene:
         self._exits = ExitStack()
         with ExitStack() as building:
             self.world = building.enter_context(BulletWorld())
-            lumen = lumen_of(patient, passage.lumen)[1]
+            self._lumen, lumen = lumen_of(patient, passage.lumen)
             self._walls = [self.world.add_anatomy(drop_orifices(lumen, (passage.orifice,)))]
             solids = [organ.surface for organ in patient.organs if organ.label in passage.solids]
             self._walls += [self.world.add_anatomy(solid) for solid in solids]
@@ -157,6 +170,7 @@ class TubularScene:
         friction: float,
         appearance: Appearance | None = None,
         degradations: Degradations | None = None,
+        insufflation: float = 0.0,
     ) -> ScopeState:
         """Start a new episode.
 
@@ -165,16 +179,24 @@ class TubularScene:
             friction: Coulomb's coefficient of scope and mucosa.
             appearance: The look of tissue and sensor; None for the default.
             degradations: What goes wrong with the picture; None for nothing.
+            insufflation: Pressure in the lumen above that at which the anatomy was taken [Pa].
 
         Returns:
             The state at time 0.
+
+        Raises:
+            InputError: The pressure is out of range, or the wall is rigid and there is any.
         """
+        self._check_insufflation(insufflation)
         self.degradations = degradations or Degradations()
         self._observed: tuple[NDArray[np.float64], float] | None = None
         self._noise = np.random.default_rng(seed)
         insertion = float(self._noise.uniform(*self.passage.start))
         self.appearance = appearance or Appearance()
-        self._friction, self._insertion = friction, insertion
+        self._friction, self._insertion, self._insufflation = friction, insertion, insufflation
+        if self.soft_wall is not None:
+            self.soft_wall.settle(insufflation)
+            self._draw_wall()
         self.scope = self._new_scope(friction, insertion)
         self.guide.reset(insertion)
         self.exposure.reset()
@@ -190,11 +212,28 @@ class TubularScene:
             insertion=insertion,
             friction=friction,
             device=self.scope_device,
+            wall_stiffness=CONTACT_STIFFNESS
+            if self.soft_wall is None
+            else self.soft_wall.contact_stiffness(self.scope_device.spacing),
         )
+
+    def _draw_wall(self) -> None:
+        if self.soft_wall is not None:
+            draw_wall(self.soft_wall, self._lumen, self.objects, self.renderer.scene)
+
+    def _check_insufflation(self, pressure: float) -> None:
+        most = 0.0 if self.soft_wall is None else MOST_INSUFFLATION
+        if not abs(pressure) <= most:
+            kind = "a rigid wall" if self.soft_wall is None else "a soft wall"
+            raise InputError(f"scene: expected an insufflation of at most {most:g} Pa for {kind}, found {pressure}")
 
     def step(self, command: ScopeCommand) -> ScopeState:
         """Move the scope through one control step."""
         self.state = self._with_contact(self.scope.step(command))
+        if self.soft_wall is not None:
+            places, forces = self.scope.wall_forces()
+            self.soft_wall.step(WallLoad(self._insufflation, places, forces))
+            self._draw_wall()
         self.guide.locate(self.state.T_world_camera[:3, 3])
         return self.state
 
@@ -247,6 +286,8 @@ class TubularScene:
             "noise": generator_to_plain(self._noise),
             "appearance": settings_to_plain(self.appearance),
             "degradations": settings_to_plain(self.degradations),
+            "insufflation": self._insufflation,
+            "wall": None if self.soft_wall is None else self.soft_wall.displacement.tolist(),
         }
         return to_bytes(_KIND, _VERSION, entries)
 
@@ -264,7 +305,7 @@ class TubularScene:
                 raise InputError(f"{where}: expected {name} {expected}, found {str(made_of[name])[:80]}")
         numbers = {
             name: number_of(plain[name], f"{where}: {name}")
-            for name in ("friction", "insertion", "arc", "gain", "metered")
+            for name in ("friction", "insertion", "arc", "gain", "metered", "insufflation")
         }
         if numbers["gain"] <= 0 or numbers["metered"] < 0:
             raise InputError(f"{where}: expected a gain above 0 and a brightness of at least 0, found {numbers}")
@@ -278,10 +319,21 @@ class TubularScene:
         noise = generator_of(plain["noise"], f"{where}: noise")
         appearance = settings_of(Appearance, plain["appearance"], f"{where}: appearance")
         degradations = settings_of(Degradations, plain["degradations"], f"{where}: degradations")
+        self._check_insufflation(numbers["insufflation"])
+        shape = () if self.soft_wall is None else self.soft_wall.displacement.shape
+        if (plain["wall"] is None) != (self.soft_wall is None):
+            raise InputError(
+                f"{where}: expected {'a rigid' if self.soft_wall is None else 'a soft'} wall, found the other"
+            )
+        displacement = None if plain["wall"] is None else array_of(plain["wall"], shape, f"{where}: wall")
         scope = self._new_scope(numbers["friction"], numbers["insertion"])
         scope.from_plain(plain["scope"], f"{where}: scope")
         self.scope, self._noise, self._observed, self._exposed_at = scope, noise, observed, exposed_at
         self._friction, self._insertion = numbers["friction"], numbers["insertion"]
+        self._insufflation = numbers["insufflation"]
+        if self.soft_wall is not None and displacement is not None:
+            self.soft_wall.place(displacement)
+            self._draw_wall()
         self.appearance, self.degradations = appearance, degradations
         self.guide.reset(numbers["arc"])
         self.exposure.reset(numbers["gain"])
@@ -302,7 +354,9 @@ class TubularScene:
         }
 
     def _with_contact(self, state: ScopeState) -> ScopeState:
-        """Replace the tip's contact by what PyBullet finds between its bodies and the anatomy."""
+        """Replace the tip's contact by what PyBullet finds between its bodies and the anatomy, if that is rigid."""
+        if self.soft_wall is not None:
+            return state
         self.world.place(self._tip, state.nodes[: len(self._tip)])
         distances = [
             contact.distance

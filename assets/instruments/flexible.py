@@ -31,6 +31,8 @@ class ScopeDevice:
     """Flexural rigidity of that part [N m^2]."""
     bending_rigidity: float
     """Of the bending section held by its wires [N m^2]."""
+    limp_rigidity: float
+    """Of the bending section with the wheels let go [N m^2]."""
     axial_rigidity: float
     """Force over axial strain [N]."""
     density: float
@@ -68,6 +70,14 @@ class ScopeDevice:
                 f"{self.bending_length} m and {rigid} m of {self.length} m"
             )
 
+    def within(self, bend_up: float, bend_right: float) -> tuple[float, float]:
+        """Return the two angles of the bending section, brought within what the device allows [rad]."""
+        up = self.max_bend_up if bend_up >= 0 else self.max_bend_down
+        if self.max_bend_right > 0 and up > 0:
+            reach = max(1.0, math.hypot(bend_up / up, bend_right / self.max_bend_right))
+            return bend_up / reach, bend_right / reach
+        return max(-up, min(bend_up, up)), max(-self.max_bend_right, min(bend_right, self.max_bend_right))
+
 
 COLONOSCOPE = ScopeDevice(
     # Length, diameters and angulation of the Olympus CF-HQ190L (Olympus, EVIS EXERA III CF-HQ190 data sheet): tube
@@ -87,6 +97,9 @@ COLONOSCOPE = ScopeDevice(
     passive_length=0.10,
     passive_rigidity=0.008,  # less than the shaft's, as in Olympus' passive bending; how much less is chosen
     bending_rigidity=0.05,  # estimated: a tip force of 5 N yields some 35 degrees
+    # Chosen, no measurement was found: rings on pivots, held by nothing but rubber and what runs through them, are half
+    # as stiff as the soft part of the shaft.
+    limp_rigidity=0.004,
     axial_rigidity=2.0e4,  # 0.2 % at 40 N, as good as inextensible
     density=0.25,  # estimated from the cross-section at twice the density of water
     max_advance=0.008,  # chosen: 8 cm/s, a brisk hand
@@ -122,6 +135,7 @@ BRONCHOSCOPE = ScopeDevice(
     passive_length=0.0,
     passive_rigidity=5.0e-4,
     bending_rigidity=1.0e-3,  # by the same rule from the colonoscope's
+    limp_rigidity=2.5e-4,  # likewise
     axial_rigidity=5.0e3,
     density=0.04,  # of the cross-section at twice the density of water
     max_advance=0.004,  # chosen: 4 cm/s

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from assets.labels import label_id
 from assets.materials import load_materials
 from assets.mesh import Mesh
-from assets.transforms import apply
+from assets.transforms import apply, compose
 from scenarios.bench.race import Picture, take_turns
 from scenarios.figures import Figure
 from sim.camera import Camera
 from sim.flow import FlowRecorder
 from sim.frame import Frame
 from sim.render.renderer import Renderer
+from sim.render.rig import CameraRig
 from sim.scene_objects import SceneObject
 
 CAMERAS = 10
@@ -53,6 +54,13 @@ def organ(subdivisions: int = 5) -> SceneObject:
     return SceneObject("organ", mesh, label_id("polyp"), load_materials()["polyp"], "solid")
 
 
+def beside(pose: NDArray[np.float64], index: int) -> NDArray[np.float64]:
+    """Turn a camera by 2 degrees about its upright axis, and shift it 0.5 mm, as often as said."""
+    angle = np.radians(2.0) * index
+    turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+    return pose @ compose(turn, np.array([5e-4 * index, 0.0, 0.0]))
+
+
 def bench_scene(
     objects: Sequence[SceneObject],
     camera: Camera,
@@ -80,7 +88,7 @@ def bench_scene(
     rest = item.mesh.vertices.astype(np.float64)
     with ExitStack() as stack:
         renderer = stack.enter_context(Renderer([*objects, item], camera, device=device, threads=threads))
-        views = [stack.enter_context(renderer.view(camera)) for _ in range(CAMERAS)]
+        rig = stack.enter_context(CameraRig(renderer.scene, [camera] * CAMERAS, threads=threads))
         beats = iter(range(1_000_000))
 
         def deform(pose: NDArray[np.float64]) -> None:
@@ -93,7 +101,7 @@ def bench_scene(
             return renderer.render(pose)
 
         def all_cameras(pose: NDArray[np.float64]) -> list[Frame]:
-            return [view.render(pose) for view in views]
+            return rig.render([beside(pose, index) for index in range(CAMERAS)])
 
         tasks: dict[str, Picture] = {"still": renderer.render, "deformed": deformed, "cameras": all_cameras}
         race = take_turns(tasks, poses, prepare={name: deform for name in ("still", "cameras")})

@@ -112,4 +112,5 @@ def _made_up(pixels: int) -> Frames:
         visible=np.ones(_FRAMES, np.bool_),
         centres=(centre,) * _FRAMES,
         patients=("made up",) * _FRAMES,
+        times=np.zeros(_FRAMES, np.float32),
     )

@@ -26,6 +26,9 @@ class SteeringOptions:
     """Bending beyond this is undone: a tip hooked further than that only drags [rad]."""
     near: float = 0.004
     """Depth ahead below which the way counts as closed [m]."""
+    near_steps: int = 5
+    """Control steps in a row in which the way is closed before the scope is drawn back: a tip that slides by a fold or
+    round a bend sees the wall at its lens for a moment, and goes on."""
     patience: int = 16
     """Control steps in which the insertion must grow by two full steps, else the scope is drawn back."""
     retreat_steps: int = 6
@@ -36,20 +39,19 @@ class SteeringOptions:
     """Turn of the shaft in each step of a retreat, one way and the other in turn [rad]."""
     withdrawal_step: float = 0.0075
     """Withdrawal in a control step [m]."""
-    hard_pull: float = 15.0
+    hard_pull: float = 10.0
     """Pull at which the tip counts as hooked [N]; 18 N was the most of 21 colonoscopies (Appleyard et al., 2000,
-    doi:10.1067/mge.2000.107218)."""
-    unhook: float = 0.25
-    """Share of its bending that a hooked tip gives up in a control step; meanwhile the shaft is turned and drawn on
-    gently."""
-    unhook_steps: int = 10
-    """Control steps of it at most."""
+    doi:10.1067/mge.2000.107218), and until the wheels are free it still rises."""
     ease: float = 0.3
     """Share of the hard pull below which the tip counts as free again."""
-    give_steps: int = 5
-    """Control steps in which a tip that hooks again at once is given way, looking down the lumen; more each time."""
+    along: float = 0.6
+    """Angle to the lumen below which a tip that came free is steered again [rad]."""
+    loose_steps: int = 40
+    """Control steps after which the wheels are taken up again in any case."""
+    loose_speed: float = 0.4
+    """Share of the usual speed at which a hooked tip is drawn on, the shaft turning."""
     steady_steps: int = 15
-    """Control steps without a sweep after the tip came free; hooked within them, it hooks again at once."""
+    """Control steps without a sweep after the wheels were taken up again."""
     sweep_angle: float = 0.35
     """Half the opening of the cone that the tip sweeps during the inspection [rad]."""
     sweep_period: float = 16.0
@@ -68,7 +70,7 @@ class Steering:
         self._retreat = 0
         self._step = 0
         self._free = self._options.steady_steps
-        self._hooks = self._hooked = 0
+        self._near = self._loose = 0
         self._torque = self._options.torque
         self._insertions: deque[float] = deque(maxlen=self._options.patience)
 
@@ -85,6 +87,7 @@ class Steering:
             self._insertions.append(readings.insertion)
             if self._closed(prediction, readings):
                 self._retreat = options.retreat_steps
+                self._near = 0
                 self._torque = -self._torque
                 self._insertions.clear()
         if self._retreat > 0:
@@ -112,37 +115,27 @@ class Steering:
             len(self._insertions) == self._options.patience
             and self._insertions[-1] - self._insertions[0] < 2 * self._options.step
         )
-        return idle or readings.blocked or _depth_ahead(prediction) < self._options.near
+        self._near = self._near + 1 if _depth_ahead(prediction) < self._options.near else 0
+        return idle or readings.blocked or self._near >= self._options.near_steps
 
     def _withdraw(self, prediction: Prediction, readings: ScopeReadings) -> ScopeCommand:
         options = self._options
-        right, up, _ = _angles(prediction.lumen_direction)
-        hooked = readings.blocked or readings.push_force < -options.hard_pull
-        if self._hooked == 0:
-            self._free += 1
-            if hooked:
-                self._hooks = self._hooks + 1 if self._free < options.steady_steps else 1
-                self._hooked = options.unhook_steps if self._hooks % 2 else options.give_steps + self._hooks - 1
-                self._free = 0
-                self._torque = -self._torque
-        if self._hooked > 0:
-            self._hooked -= 1
-            if self._hooks % 2:
-                # What is given way to now must be pulled back again, and the tip hooks in the same place: it is
-                # straightened first. Only if that does not help it is let in a little, looking down the lumen.
-                if not hooked and readings.push_force > -options.ease * options.hard_pull:
-                    self._hooked = 0
-                return ScopeCommand(
-                    advance=-0.4 * options.withdrawal_step,
-                    bend_up=-options.unhook * readings.bend_up,
-                    bend_right=-options.unhook * readings.bend_right,
-                    roll=self._torque,
-                )
+        right, up, angle = _angles(prediction.lumen_direction)
+        hooked = readings.push_force < -options.hard_pull
+        self._free += 1
+        if hooked and self._loose == 0:
+            self._loose = options.loose_steps
+            self._torque = -self._torque
+        if self._loose > 0:
+            # A tip that is steered at once where it hooked bends back into the same hook: the wheels stay free until
+            # the wall has drawn it straight and it looks along the lumen again.
+            eased = readings.push_force > -options.ease * options.hard_pull
+            self._loose = 0 if eased and angle < options.along else self._loose - 1
+            self._free = 0
             return ScopeCommand(
-                advance=options.step,
-                bend_up=options.gain * up,
-                bend_right=options.gain * right,
-                roll=self._torque,
+                advance=-options.withdrawal_step * (1.0 if eased else options.loose_speed),
+                roll=0.0 if eased else self._torque,
+                free=True,
             )
         turn = 2 * np.pi * self._step / options.sweep_period
         sweep = options.sweep_angle if self._free >= options.steady_steps else 0.0

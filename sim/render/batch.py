@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from assets.errors import InputError
 from sim.camera import Camera
-from sim.render import batch_kernels, raster, shading
+from sim.render import batch_kernels, raster, records, texture
 from sim.render.appearance import Appearance, LightSettings
 from sim.render.lens import build_lens, layout
 from sim.render.look import NOMINAL_DISTANCE, aim, fill_look, guides_of, lamp_of, noise_seed, tissue_of
@@ -189,7 +189,7 @@ class BatchRenderer:
         """Keep all scenes from changing; always taken in one order, lest two renderers wait for each other."""
         stack = ExitStack()
         for scene in sorted(self._unique(), key=id):
-            stack.enter_context(scene.lock)
+            stack.enter_context(scene.lock.looking())
         return stack
 
     def _stream(self) -> AbstractContextManager[Any]:
@@ -207,9 +207,9 @@ class BatchRenderer:
         self._rays = first.put(self._lens.rays, wp.vec3)
         self._vignette = first.put(falloff(self.camera), wp.float32)
         self._poses: Any = np.zeros(self.count, layout(raster.Pose))
-        self._looks: Any = np.zeros(self.count, layout(shading.Look))
+        self._looks: Any = np.zeros(self.count, layout(records.Look))
         self._pose_array = wp.zeros(self.count, dtype=raster.Pose, device=self.device)
-        self._look_array = wp.zeros(self.count, dtype=shading.Look, device=self.device)
+        self._look_array = wp.zeros(self.count, dtype=records.Look, device=self.device)
         self._buffers = {
             name: wp.zeros(self.count * self._pixels, dtype=kind, device=self.device) for name, kind in _KINDS.items()
         }
@@ -243,19 +243,19 @@ class BatchRenderer:
         tissues = [
             tissue_of(item, int(thing), appearance) for item, thing in zip(scene.objects, scene.things, strict=True)
         ]
-        look: NDArray[Any] = np.zeros(1, layout(shading.Look))
+        look: NDArray[Any] = np.zeros(1, layout(records.Look))
         look["texture_offset"] = appearance.texture_offset
         vertices = scene.surface.rest
         stain = wp.zeros(len(vertices), dtype=wp.float32, device=self.device)
-        looks = wp.array(look, dtype=shading.Look, device=self.device)
-        wp.launch(shading.stain, len(vertices), [looks, self._tables["volumes"], vertices, stain], device=self.device)
+        looks = wp.array(look, dtype=records.Look, device=self.device)
+        wp.launch(texture.stain, len(vertices), [looks, self._tables["volumes"], vertices, stain], device=self.device)
         mesh = scene.ray_mesh()
         record: Any = batch_kernels.Environment()
         record.mesh = 0 if mesh is None else mesh.id
         record.corners, record.facing = scene.corners, scene.facing
         record.flat_normals, record.vertex_shape, record.vertex_stain = scene.flat_normals, scene.vertex_shape, stain
         record.tissues = wp.array(
-            np.array(tissues, dtype=layout(shading.Tissue)), dtype=shading.Tissue, device=self.device
+            np.array(tissues, dtype=layout(records.Tissue)), dtype=records.Tissue, device=self.device
         )
         record.surface = scene.surface
         return record

@@ -5,7 +5,8 @@ import warp as wp
 from sim.render.moving import Surface
 from sim.render.raster import Pose
 from sim.render.raycast import nearest
-from sim.render.shading import Look, Tissue, brightness_of, deviation_of, light_of, picture_of
+from sim.render.records import Look, Tissue
+from sim.render.shading import shade_pixel
 
 wp.set_module_options({"enable_backward": False})
 
@@ -71,38 +72,31 @@ def shade_all(
     """Shade one pixel and write all its channels, as `shading.shade` does; without shadows."""
     environment, pixel = wp.tid()  # type: ignore[misc]  # two in a two-dimensional launch
     at = environment * rays.shape[0] + pixel
-    index = triangle[at]
-    if index < 0:
-        luminance[at] = 0.0
-        rgb[at] = wp.vec3ub(wp.uint8(0), wp.uint8(0), wp.uint8(0))
-        semantic[at] = wp.uint8(0)
-        instance[at] = wp.uint16(0)
-        normal[at] = wp.vec3(0.0, 0.0, 0.0)
-        return
-    look = looks[environment]
     scene = environments[environment]
-    corner = scene.corners[index]
-    tissue = scene.tissues[corner[3]]
-    normal[at] = poses[environment].rotation * scene.flat_normals[index]
-    semantic[at] = tissue.label
-    instance[at] = tissue.instance
-    light = light_of(
+    shade_pixel(
+        pixel,
+        at,
         poses[environment],
-        look,
-        tissue,
+        looks[environment],
         rays[pixel],
-        depth[at],
-        corner,
-        weights[at],
+        vignette[pixel],
+        triangle,
+        weights,
+        depth,
         scene.surface,
+        scene.flat_normals,
         scene.vertex_shape,
         scene.vertex_stain,
+        scene.corners,
+        scene.tissues,
+        tone,
+        gauss,
         volumes,
         vessels,
-        vignette[pixel],
         1.0,
+        luminance,
+        rgb,
+        semantic,
+        instance,
+        normal,
     )
-    brightness = brightness_of(light)
-    luminance[at] = brightness
-    sigma = deviation_of(look, brightness * look.gain)
-    rgb[at] = picture_of(tone, gauss, look.seed, pixel, light * look.gain, sigma)

@@ -11,7 +11,8 @@ from sim.camera import Camera
 from sim.render.appearance import Appearance, LightSettings
 from sim.render.lens import layout
 from sim.render.light import NARROW_BALANCE, lamp_colour, narrow_band
-from sim.render.shading import GAUSS_SIZE, TONE_FIRST, TONE_SIZE, Tissue
+from sim.render.records import Tissue
+from sim.render.shading import GAUSS_SIZE, TONE_FIRST, TONE_SIZE
 from sim.render.textures import NOISE_SIZE, NOISE_WAVES
 from sim.render.vessels import VESSEL_SIZE, VESSEL_TILE
 from sim.scene_objects import SceneObject

@@ -18,7 +18,7 @@ from assets.transforms import inverse
 from sim.camera import Camera
 from sim.frame import Frame
 from sim.render import channels as extras
-from sim.render import motion, raster, raycast, shading, shading_rows, shadows
+from sim.render import motion, raster, raycast, records, shading, shading_rows, shadows, texture
 from sim.render.appearance import Appearance, LightSettings
 from sim.render.geometry import CLUSTER, Geometry
 from sim.render.lens import build_lens, layout
@@ -84,11 +84,12 @@ class Renderer:
             raise InputError(
                 f"renderer: expected visibility raycast on {self._device}, found raster, which is for the CPU"
             )
+        self._turn = threading.RLock()  # one picture at a time
         self._options: dict[str, Any] = {"threads": threads, "visibility": visibility}
         self._threads = threads if self._device.is_cpu else 1
         self._pool = ThreadPoolExecutor(self._threads - 1) if self._threads > 1 else None
         try:
-            with self.scene.lock:
+            with self.scene.lock.looking(), self._turn:
                 on_device(self._allocate, "a smaller picture or fewer triangles")
                 on_device(self._record, "a smaller picture or fewer triangles")
         except BaseException:
@@ -192,7 +193,7 @@ class Renderer:
                 raise InputError(f"renderer: expected a positive exposure, found {one}")
         light = light or LightSettings()
         frames: list[Frame] = []
-        with self.scene.lock:
+        with self.scene.lock.looking(), self._turn:
             self._place(T_world_camera)
             for look, one in zip(looks, exposures, strict=True):
                 fill_look(self._look[0], T_world_camera, self.camera, one, light, look, seed)
@@ -219,23 +220,26 @@ class Renderer:
         Raises:
             InputError: There is no picture yet, or the scene has changed since.
         """
-        with self.scene.lock:
+        with self.scene.lock.looking(), self._turn:
             if self._pictured != self.scene.changes:
                 raise InputError("renderer: expected a snapshot right after a picture, found a scene that has changed")
             scene = self.scene
             return motion.Snapshot(
                 camera=self.camera,
-                rotation=np.array(self._pose[0]["rotation"]),
-                position=np.array(self._pose[0]["position"]),
+                T_world_camera=self._T_world_camera,
                 projection=self._projection,
                 table=self._lens_table,
+                rays=self._rays,
+                ray_rows=self._ray_rows,
                 triangle=wp.clone(self._buffers["triangle"]),
                 weights=wp.clone(self._buffers["weights"]),
+                depth=wp.clone(self._buffers["depth"]),
                 vertices=scene.frozen_vertices(),
                 corners=scene.corners,
                 facing=scene.facing,
                 geometry=scene.geometry,
                 mesh_versions=tuple(scene.mesh_versions),
+                object_changes=tuple(scene.object_changes),
             )
 
     def flow(
@@ -246,7 +250,7 @@ class Renderer:
         Returns:
             Motion [px], shape (h, w, 2), 0 where not valid, and where it is valid, shape (h, w).
         """
-        with self.scene.lock:
+        with self.scene.lock.looking(), self._turn:
             return motion.flow_between(one, other, threads=self._threads, share=self._share)
 
     def visibility(self, T_world_camera: Float[np.ndarray, "4 4"]) -> Visibility:
@@ -255,7 +259,7 @@ class Renderer:
         Raises:
             InputError: The pose is not finite or not rigid.
         """
-        with self.scene.lock:
+        with self.scene.lock.looking(), self._turn:
             self._place(T_world_camera)
             self._run(shaded=False)
             shape = (self.camera.height, self.camera.width)
@@ -272,12 +276,13 @@ class Renderer:
             return wp.zeros(count, dtype=kind, device=device)
 
         pixels = self.camera.width * self.camera.height
-        self._tables: dict[str, Any] = {"tissues": make(count, shading.Tissue), **shared_tables(self.scene)}
+        self._tables: dict[str, Any] = {"tissues": make(count, records.Tissue), **shared_tables(self.scene)}
         self._rays = put(self._lens.rays, wp.vec3)
+        self._ray_rows = put(self._lens.rays.T.ravel(), wp.float32) if device.is_cpu else None
         self._shown = np.any(self._lens.rays != 0, axis=1)
         self._vignette = put(falloff(self.camera), wp.float32)
 
-        self._pose_array, self._look_array = make(1, raster.Pose), make(1, shading.Look)
+        self._pose_array, self._look_array = make(1, raster.Pose), make(1, records.Look)
         # On the CPU these are the kernels' own memory, elsewhere copies to be sent.
         self._pose, self._look = self._pose_array.numpy(), self._look_array.numpy()
         self._buffers: dict[str, Any] = {
@@ -317,7 +322,7 @@ class Renderer:
         arrays = [
             self._pose_array,
             self._look_array,
-            self._rays if not self._device.is_cpu else scene.put(self._lens.rays.T.ravel(), wp.float32),
+            self._rays if self._ray_rows is None else self._ray_rows,
             self._vignette,
             *self._buffers.values(),
             scene.surface,
@@ -440,6 +445,7 @@ class Renderer:
             self._record()
         elif self._method == "raycast":
             self.scene.ray_mesh()
+        self._T_world_camera = np.array(T_world_camera, np.float64)
         self._pose[0]["rotation"] = inverse(T_world_camera)[:3, :3]
         self._pose[0]["position"] = T_world_camera[:3, 3]
         if not self._device.is_cpu:
@@ -453,9 +459,9 @@ class Renderer:
             tissue_of(item, int(thing), appearance)
             for item, thing in zip(self.scene.objects, self.scene.things, strict=True)
         ]
-        self._tables["tissues"].assign(np.array(tissues, dtype=layout(shading.Tissue)))
+        self._tables["tissues"].assign(np.array(tissues, dtype=layout(records.Tissue)))
         inputs = [self._look_array, self._tables["volumes"], self.scene.surface.rest, self._vertex_stain]
-        wp.launch(shading.stain, dim=len(self.geometry.vertices), inputs=inputs, device=self._device)
+        wp.launch(texture.stain, dim=len(self.geometry.vertices), inputs=inputs, device=self._device)
         self._appearance = appearance
 
     def _run(self, *, shaded: bool) -> None:

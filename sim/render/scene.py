@@ -1,7 +1,7 @@
 """The geometry of a scene on the device: static, posed and deforming objects, shared by all cameras that look at it."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from assets.errors import InputError
 from assets.mesh import Mesh
 from sim.render import moving
 from sim.render.geometry import FARTHEST, Geometry, build_part, grain_of, join
+from sim.render.scene_lock import SceneLock
 from sim.scene_objects import SceneObject, things_of
 
 _RIGID = 1e-4  # by which a rotation may miss being one
@@ -32,7 +33,8 @@ class _Changing:
 class RenderScene:
     """Objects on a device; `Renderer` makes one, and `Renderer.view` looks at it through another camera.
 
-    What never moves costs nothing from frame to frame. Changes and renderings exclude each other by `lock`.
+    What never moves costs nothing from frame to frame. Many cameras render at once, each in a thread of its own; a
+    change waits until none does (`lock`).
     """
 
     def __init__(self, objects: Sequence[SceneObject], device: str = "cpu") -> None:
@@ -55,16 +57,18 @@ class RenderScene:
         if len(objects) > 65535:
             raise InputError(f"renderer: expected at most 65535 objects, found {len(objects)}")
         self.device = wp.get_device(device)
-        self.lock = threading.RLock()
+        self.lock = SceneLock()
+        self._making = threading.Lock()  # of what is made when it is first asked for
         self.objects = tuple(objects)
         self.version = 0
         """Goes up when a mesh is replaced: triangles have other numbers then."""
         self.changes = 0
         """Goes up with every change of a vertex."""
-        self.tables: dict[str, Any] = {}
-        """Textures and tables that all cameras share; the first one makes them."""
+        self._tables: dict[str, Any] = {}
         self.mesh_versions = [0] * len(objects)
         """For each object how often its mesh was replaced."""
+        self.object_changes = [0] * len(objects)
+        """For each object how often its vertices changed."""
         self.things = np.array(things_of(objects), np.uint16)
         """Instance id of each object."""
         self._grain = grain_of(objects)
@@ -83,7 +87,7 @@ class RenderScene:
         index = self._index(name)
         T = rigid(T_world_object, f"scene object {name}")
         first, last = self._range(self.geometry.object_vertex, index)
-        with self.lock:
+        with self.lock.changing():
             rotation, translation = wp.mat33d(*T[:3, :3].ravel()), wp.vec3d(*T[:3, 3])
             inputs = [first, self.surface.rest, rotation, translation, self.surface.vertices]
             wp.launch(moving.pose, dim=last - first, inputs=inputs, device=self.device)
@@ -104,7 +108,7 @@ class RenderScene:
         index = self._index(name)
         first, last = self._range(self.geometry.object_vertex, index)
         found = self._checked(name, vertices, last - first)
-        with self.lock:
+        with self.lock.changing():
             wp.copy(self.surface.vertices, found, dest_offset=first, count=last - first)
             self._changed(index)
 
@@ -129,7 +133,7 @@ class RenderScene:
         item = replace(self.objects[index], mesh=Mesh(own, mesh.triangles))
         part = build_part(item, index, self._grain)
         posed = build_part(replace(item, mesh=mesh), index, self._grain) if rest is not None else part
-        with self.lock:
+        with self.lock.changing():
             now = {i: self.vertices(one.name, index=i) for i, one in enumerate(self.objects) if self._was_moved(i)}
             now.pop(index, None)
             if rest is not None:
@@ -153,27 +157,35 @@ class RenderScene:
             InputError: There is no such object.
         """
         first, last = self._range(self.geometry.object_vertex, self._index(name) if index is None else index)
-        with self.lock:
+        with self.lock.looking():
             wp.synchronize_device(self.device)
             return np.array(self.surface.vertices[first:last].numpy()) if last > first else np.zeros((0, 3), np.float32)
 
     def frozen_vertices(self) -> Any:
         """Return a copy of all vertices as they are now, on the device; the same one until something changes."""
-        if self._frozen is None or self._frozen[0] != self.changes:
-            self._frozen = (self.changes, wp.clone(self.surface.vertices))
-        return self._frozen[1]
+        with self._making:
+            if self._frozen is None or self._frozen[0] != self.changes:
+                self._frozen = (self.changes, wp.clone(self.surface.vertices))
+            return self._frozen[1]
 
     def ray_mesh(self) -> Any:
         """Return Warp's mesh of all triangles with its bounding volume hierarchy, for rays; None without triangles."""
         if not len(self.geometry.triangles):
             return None
-        if self._mesh is None:
-            indices = wp.array(self.geometry.triangles.ravel(), dtype=wp.int32, device=self.device)
-            self._mesh = wp.Mesh(self.surface.vertices, indices)
-        elif self._stale:
-            self._mesh.refit()
-        self._stale = False
-        return self._mesh
+        with self._making:
+            if self._mesh is None:
+                indices = wp.array(self.geometry.triangles.ravel(), dtype=wp.int32, device=self.device)
+                self._mesh = wp.Mesh(self.surface.vertices, indices)
+            elif self._stale:
+                self._mesh.refit()
+            self._stale = False
+            return self._mesh
+
+    def tables(self, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return the textures and tables that all cameras share; the first one makes them."""
+        with self._making:
+            self._tables = self._tables or make()
+            return self._tables
 
     def put(self, values: NDArray[Any], kind: Any) -> Any:
         """Copy an array to the device.
@@ -211,6 +223,7 @@ class RenderScene:
             self._moved[index] = True
             self.surface.moved.assign(self._moved.astype(np.int32))
         self.changes += 1
+        self.object_changes[index] += 1
         self._stale = True
         geometry = self.geometry
         vertex, last_vertex = self._range(geometry.object_vertex, index)

@@ -8,7 +8,7 @@ import warp as wp
 
 from sim.render.lens import TABLE_SIZE, Lens
 from sim.render.raster import Pose
-from sim.render.shading import Look
+from sim.render.records import Look
 
 wp.set_module_options({"enable_backward": False})
 

@@ -19,14 +19,14 @@ def shared_tables(scene: RenderScene) -> dict[str, Any]:
     Raises:
         InputError: The device has too little memory.
     """
-    if not scene.tables:
-        scene.tables = {
+    return scene.tables(
+        lambda: {
             "tone": scene.put(tone_table(), wp.uint8),
             "gauss": scene.put(gauss_table(), wp.float32),
             "volumes": scene.put(noise_volumes(), wp.vec4),
             "vessels": scene.put(vessel_images(), wp.float32),
         }
-    return scene.tables
+    )
 
 
 def falloff(camera: Camera) -> Float32[np.ndarray, "n"]:

@@ -112,7 +112,11 @@ class _Net:
 
 @cache
 def vessel_images() -> Float32[np.ndarray, "m"]:
-    """Bake the vessels' absorption from 0 (none) to about 1, all levels one after the other, the finest first."""
+    """Bake the vessels' absorption from 0 (none) to about 1, all levels one after the other, the finest first.
+
+    Each level has its first column again behind its last, and then its first row behind its last: a pixel and its
+    neighbours never lie at opposite edges.
+    """
     rng = np.random.default_rng(7)
     net = _Net(rng)
     for _ in range(_TRUNKS):
@@ -134,7 +138,7 @@ def vessel_images() -> Float32[np.ndarray, "m"]:
         half = len(level) // 2
         level = level.reshape(half, 2, half, 2).mean(axis=(1, 3))
         levels.append(level)
-    return np.concatenate([image.ravel() for image in levels]).astype(np.float32)
+    return np.concatenate([np.pad(image, (0, 1), mode="wrap").ravel() for image in levels]).astype(np.float32)
 
 
 def _blur(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:

@@ -6,11 +6,9 @@ import torch
 
 from perception.calibration import (
     ReliabilityCounts,
-    best_centre_shift,
     best_depth_scale_factor,
     best_polyp_shift,
     best_temperature,
-    best_threshold,
     dice_by_shift,
 )
 from perception.dataset import load_split
@@ -101,25 +99,3 @@ def test_the_calibration_error_of_beliefs_that_come_true_is_none_and_of_boasts_t
     boasting.add(np.full(1000, 0.9), np.arange(1000) < 600)
     assert boasting.error == pytest.approx(0.3)
     assert np.isnan(ReliabilityCounts().error)
-
-
-def test_the_best_threshold_is_that_of_all_thresholds():
-    rng = np.random.default_rng(0)
-    right, wrong, present = rng.normal(1, 1, 50), rng.normal(-1, 1, 200), 60
-
-    def f1(threshold: float) -> float:
-        hits, false = (right >= threshold).sum(), (wrong >= threshold).sum()
-        return float(2 * hits / (hits + false + present))
-
-    found = best_threshold(right, wrong, present)
-    assert f1(found) == pytest.approx(max(f1(one) for one in np.linspace(-5, 5, 10_001)))
-    assert best_threshold(np.array([1.0]), np.array([]), 1) == 1.0
-
-
-def test_centres_are_shifted_to_their_working_point(make_tubes, tmp_path):
-    frames = load_split(make_tubes(tmp_path, {"validation": [6, 6]}, 64), "validation")
-    torch.manual_seed(3)
-    network = build("S").eval()
-    network.shift_centres(4.6)
-    network.shift_centres(best_centre_shift(network, frames, CPU))
-    assert best_centre_shift(network, frames, CPU) == pytest.approx(0, abs=0.05)

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 
 from perception.centres import decode_centres
-from perception.detector import DetectorOptions, PolypDetector, polyp_regions
+from perception.detector import DetectorOptions, PolypDetector, Region, polyp_regions
 from perception.prediction import NO_CENTRES, POLYP, WALL, Prediction, mask_centres
 
 SIZE = 64
@@ -30,45 +33,83 @@ def said(mask: np.ndarray, centres: np.ndarray | None = None) -> Prediction:
 NOTHING = np.zeros((SIZE, SIZE), np.bool_)
 
 
-def test_an_alarm_comes_with_the_third_of_four_frames_and_follows_what_moves():
+def believed(mask: np.ndarray, score: float) -> Prediction:
+    """Say of a mask that it is a polyp as likely as not, so that its centres decide."""
+    centres = mask_centres(mask)
+    centres[:, 2] = score
+    sure = said(mask, centres)
+    polyp = np.where(mask, 0.5, 0)
+    return replace(sure, probabilities=np.stack([0 * polyp, 0.9 * (1 - polyp), polyp, 0.1 * (1 - polyp)]).astype("f4"))
+
+
+def test_what_is_sure_is_an_alarm_at_once_and_only_while_it_is_seen():
     detector = PolypDetector()
-    shown = []
-    for step, there in enumerate((True, True, False, True, True, False, False, True)):
-        mask = disc(20 + 2 * step, 30, 4) if there else NOTHING
-        alarm = detector(said(mask))
-        shown.append(bool(alarm.any()))
-        if alarm.any():
-            np.testing.assert_array_equal(alarm, mask)
-    assert shown == [False, False, False, True, True, False, False, False]
+    for step, there in enumerate((True, True, False, True, False, False)):
+        mask = disc(20 + 4 * step, 30, 4) if there else NOTHING
+        np.testing.assert_array_equal(detector(said(mask)), mask)
 
 
-def test_what_jumps_about_or_flickers_is_no_alarm():
+@pytest.mark.parametrize(("score", "frames"), [(0.5, 1), (0.3, 2), (0.2, 4), (0.14, None)])
+def test_doubtful_regions_wait_until_enough_speaks_for_them(score: float, frames: int | None):
+    # After n frames the evidence is score (1 - 0.7^n) / 0.3.
+    detector = PolypDetector()
+    shown = [bool(detector(believed(disc(30, 30, 4), score)).any()) for _ in range(12)]
+    assert shown == [frames is not None and number + 1 >= frames for number in range(12)]
+
+
+def test_what_jumps_about_or_flickers_in_doubt_is_no_alarm():
     detector = PolypDetector()
     for step in range(12):
-        assert not detector(said(disc(12 + 40 * (step % 2), 12 + 40 * (step // 2 % 2), 4))).any()
-    assert not any(detector(said(disc(30, 30, 4) if step % 2 else NOTHING)).any() for step in range(12))
-
-
-def test_two_that_stay_are_two_alarms_and_one_that_comes_later_waits():
+        place = disc(12 + 40 * (step % 2), 12 + 40 * (step // 2 % 2), 4)
+        assert not detector(believed(place, 0.3)).any()
     detector = PolypDetector()
-    for _ in range(3):
-        first = detector(said(disc(15, 15, 4)))
-    assert first.any()
-    both = [detector(said(disc(15, 15, 4) | disc(45, 45, 4))) for _ in range(3)]
-    assert [bool(one[45, 45]) for one in both] == [False, False, True]
-    assert all(one[15, 15] for one in both)
+    assert not any(detector(believed(disc(30, 30, 4) if step % 2 else NOTHING, 0.2)).any() for step in range(12))
 
 
-def test_regions_need_pixels_and_a_centre_that_is_believed_in():
+def test_evidence_goes_with_what_moves_past_and_not_to_its_neighbour():
+    detector = PolypDetector()
+    detector(believed(disc(20, 30, 4), 0.4))
+    assert detector(believed(disc(31, 30, 4), 0.3))[30, 31]  # 3 px from edge to edge
+    one, two = disc(15, 15, 4), disc(45, 45, 4)
+    detector = PolypDetector()
+    detector(believed(one, 0.4))
+    both = detector(believed(one | two, 0.3))
+    assert both[15, 15]
+    assert not both[45, 45]
+
+
+def test_regions_need_pixels_and_carry_their_surest_centre():
     options = DetectorOptions()
-    mask = disc(15, 15, 4) | disc(45, 45, 4) | disc(15, 50, 1.5)
-    centres = np.array([[15, 15, 0.9], [45, 45, 0.4], [15, 50, 0.9]], np.float32)
-    (only,) = polyp_regions(said(mask, centres), options)
-    np.testing.assert_array_equal(only, disc(15, 15, 4))
-    assert polyp_regions(said(mask, NO_CENTRES), options) == []
-    (beside,) = polyp_regions(said(disc(15, 15, 4), np.array([[21.5, 15, 0.9]], np.float32)), options)
-    assert beside.any()
-    assert polyp_regions(said(disc(15, 15, 4), np.array([[24, 15, 0.9]], np.float32)), options) == []
+    mask = disc(15, 15, 4) | disc(45, 45, 4) | disc(15, 50, 0.5)
+    centres = np.array([[15, 15, 0.9], [14, 15, 0.7], [45, 45, 0.4], [15, 50, 0.9]], np.float32)
+    first, second = polyp_regions(said(mask).probabilities, centres, options)
+    np.testing.assert_array_equal(first.mask, disc(15, 15, 4))
+    assert (first.centre, second.centre) == (pytest.approx(0.9), pytest.approx(0.4))
+    assert [one.centre for one in polyp_regions(said(mask).probabilities, NO_CENTRES, options)] == [0, 0]
+    for u, score in ((20.5, 0.9), (23.0, 0.0)):  # 2 px beside the region, and 4
+        centre = np.array([[u, 15, 0.9]], np.float32)
+        (beside,) = polyp_regions(said(disc(15, 15, 4)).probabilities, centre, options)
+        assert beside.centre == pytest.approx(score)
+
+
+def test_two_beliefs_are_one_by_their_odds():
+    assert Region(NOTHING, 0.5, 0.7).score == pytest.approx(0.7)
+    assert Region(NOTHING, 0.8, 0.6).score == pytest.approx(6 / 7)  # odds 4 and 3/2
+    assert Region(NOTHING, 0.8, 0.2).score == pytest.approx(0.5)
+    assert Region(NOTHING, 0.0, 0.5).score == pytest.approx(0.05)  # the least that a prediction tells
+    assert Region(NOTHING, 1.0, 1.0).score == pytest.approx(1)
+
+
+def test_the_size_of_the_image_does_not_matter():
+    def alarms(times: int) -> list[bool]:
+        detector, shown = PolypDetector(), []
+        for step in range(6):
+            mask = np.kron(disc(14 + 6 * step, 30, 1.5 if step % 3 else 0.9), np.ones((times, times))) > 0
+            shown.append(bool(detector(believed(mask, 0.3)).any()))
+        return shown
+
+    assert alarms(1) == alarms(2) == alarms(4)
+    assert any(alarms(1))
 
 
 def test_centres_of_a_mask_are_those_of_its_regions_the_largest_first():

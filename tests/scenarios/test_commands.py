@@ -18,6 +18,7 @@ NAMES = [
     "dataset import",
     "train",
     "model export",
+    "model calibrate",
     "model card",
     "evaluate",
     "evaluate-real",
@@ -29,7 +30,7 @@ def test_the_commands_have_the_names_of_the_contract() -> None:
     assert [command.words for command in COMMANDS] == NAMES
     measuring = {command.words for command in COMMANDS if command.measures}
     checks = {"patient check", "dataset check"}
-    others = {"demo", "export-scene", "train", "model export", "evaluate", "evaluate-real", "bench"}
+    others = {"demo", "export-scene", "train", "model export", "model calibrate", "evaluate", "evaluate-real", "bench"}
     assert measuring == checks | others
 
 

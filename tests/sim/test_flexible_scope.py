@@ -11,7 +11,8 @@ import pytest
 
 from assets.errors import InputError
 from assets.instruments.flexible import COLONOSCOPE
-from assets.patient import Patient
+from assets.patient import Orifice, Patient
+from sim.bending import bends_of
 from sim.flexible_scope import FlexibleScope
 from sim.geometry import CentrelineGuide
 from sim.scope_state import ScopeCommand, ScopeState
@@ -132,6 +133,41 @@ def test_angles_stay_within_the_ellipse(bent):
     device = scope.device
     reach = np.hypot(state.bend_up / device.max_bend_up, state.bend_right / device.max_bend_right)
     assert reach == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("up", "right"), [(0.6, 0.0), (0.0, 0.6), (-0.3, 0.5)])
+def test_wheels_that_are_let_go_turn_back_as_the_section_straightens(up: float, right: float):
+    """In free space the section is bent as its wires ask for; limp it goes straight, and gripped it stays as it is."""
+    axis = np.array([0.0, 0.0, 1.0])
+    free = WallDistance(np.full((41, 41, 71), 0.2, np.float32), np.array([-0.2, -0.2, -0.1]), 0.01)
+    path = axis * np.linspace(0.0, 1.0, 500)[:, None]
+    scope = FlexibleScope(free, Orifice("anus", "colon_lumen", np.zeros(3), axis, 0.01), path, insertion=0.3)
+    for _ in range(3):
+        scope.step(ScopeCommand(bend_up=up / 3, bend_right=right / 3))
+    for _ in range(10):
+        state = scope.step(ScopeCommand())
+    assert bends_of(scope._nodes, scope._frame, 9) == pytest.approx((up, right), abs=0.005)
+    bends = []
+    for _ in range(10):
+        state = scope.step(ScopeCommand(bend_up=0.1, free=True))
+        bends.append(float(np.hypot(state.bend_up, state.bend_right)))
+    assert np.all(np.diff(bends) < 0)
+    assert bends[0] < 0.5 * np.hypot(up, right)
+    held = scope.step(ScopeCommand())
+    assert (held.bend_up, held.bend_right) == (state.bend_up, state.bend_right)
+
+
+def test_a_limp_tip_is_drawn_out_of_a_hook_by_less_than_half_of_the_pull(bent):
+    """Turned back upon itself beyond a bend the tip holds the shaft; with the wheels let go it follows."""
+    patient, wall = bent
+    pulls = {}
+    for free in (False, True):
+        _, _, scope = travel(patient, wall, 90)
+        for _ in range(12):
+            scope.step(ScopeCommand(bend_up=0.25))
+        pulls[free] = [scope.step(ScopeCommand(-0.006, free=free)).push_force for _ in range(20)]
+    assert min(pulls[False]) < -8.0
+    assert min(pulls[True]) > 0.5 * min(pulls[False])
 
 
 def test_a_reset_starts_the_same_again(bent):

@@ -257,6 +257,32 @@ def test_cut_tissue_is_not_followed_but_the_rest_is():
     assert not second.flow_back_valid[second.instance == 1].any()
 
 
+@pytest.mark.parametrize("name", CAMERAS)
+def test_runs_follow_as_single_pixels_do(name):
+    """The CPU's runs against the kernel for CUDA, past things that stand still, that move, and that are cut."""
+    after = look_along(np.array([-0.15, 0.1, 1.0]), np.array([0.0, -1.0, 0.0]), np.array([0.009, -0.004, 0.004]))
+    objects = [plane(0.06), replace(ball(np.array([0.01, 0, 0.03]), 0.008), name="mover"), sheet(0.04, 0.01)]
+    for change in ("move", "cut"):
+        with Renderer(objects, CAMERAS[name], threads=3) as renderer:
+            renderer.render(at())
+            one = renderer.snapshot()
+            if change == "move":
+                renderer.scene.move("mover", at(x=-0.004))
+            else:
+                renderer.scene.replace_mesh("mover", ball(np.array([0.008, 0.003, 0.03]), 0.008).mesh)
+            renderer.render(after)
+            other = renderer.snapshot()
+            by_runs = [renderer.flow(*pair) for pair in ((one, other), (other, one))]
+            one, other = replace(one, ray_rows=None), replace(other, ray_rows=None)
+            by_pixels = [renderer.flow(*pair) for pair in ((one, other), (other, one))]
+        for (flow, valid), (expected, expected_valid) in zip(by_runs, by_pixels, strict=True):
+            assert 0.1 < valid.mean() < 0.95
+            # On the border of two pixels the last digit decides which is asked.
+            assert (valid == expected_valid).mean() > 0.999
+            both = valid & expected_valid
+            np.testing.assert_allclose(flow[both], expected[both], atol=2e-4)
+
+
 def test_snapshots_are_taken_of_pictures():
     with Renderer([plane(0.05)], PINHOLE) as renderer:
         with pytest.raises(InputError, match="right after a picture"):

@@ -125,7 +125,7 @@ def broken(saved: bytes, *keys: str, value: object) -> bytes:
 @pytest.mark.parametrize(
     ("keys", "value", "message"),
     [
-        (("version",), 2, "version 1"),
+        (("version",), 1, "version 2"),
         (("kind",), "scope", "kind 'endoscopy scene'"),
         (("extra",), 1, "expected the entries"),
         (("made_of", "patient"), "other", "expected patient tube"),
@@ -159,7 +159,7 @@ def test_a_damaged_state_is_refused_and_changes_nothing(scene, keys, value, mess
     assert scene.save_state() == saved
 
 
-@pytest.mark.parametrize(("data", "message"), [(b"", "JSON"), (b"[" * 100_000, "JSON"), (b" " * (1 << 23), "at most")])
+@pytest.mark.parametrize(("data", "message"), [(b"", "JSON"), (b"[" * 100_000, "JSON"), (b" " * (1 << 24), "at most")])
 def test_what_is_no_state_is_refused(scene, data, message):
     with pytest.raises(InputError, match=message):
         scene.restore_state(data)
