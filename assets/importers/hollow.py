@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 from assets.importers.label_volume import LabelVolume
 from assets.labels import load_labels
 from assets.mesh import Mesh
-from assets.mesh_check import check_mesh, vertex_normals, winding_number
+from assets.mesh_check import check_mesh, winding_number
 from assets.patient import Organ, Orifice, Patient
 from assets.surface_nets.mesh_labels import mesh_labels
 from assets.transforms import apply, unit
@@ -56,6 +56,10 @@ BESIDE = 0.008
 """Two organs that open into each other are nearer than this [m]: two walls of up to 4 mm; chosen."""
 DEEP = 0.003
 """The opening's normal points to a place so far within the lumen [m]."""
+WIDEST = 0.02
+"""Greatest radius of an opening [m]; chosen."""
+SPLIT = 4
+"""Parts of a triangle's edge, for points that are spread over a surface."""
 
 
 def lumen_and_wall(
@@ -176,41 +180,51 @@ def openings(patient: Patient, others: Mapping[str, Float64[np.ndarray, "n 3"]])
         base = next((base for base in OPENINGS if organ.label in (base, f"{base}_wall")), None)
         if organ.kind != "lumen" or base is None or organ.name in known:
             continue
+        points, normals, area = _samples(organ.surface)
         for rule in OPENINGS[base]:
-            place = _place(organ.surface, rule, others)
-            orifice = None if place is None else _disc(organ, rule.name, place)
+            place = _place(points, area, rule, others)
+            orifice = None if place is None else _disc(organ, rule.name, place, points, normals, area)
             if orifice is not None:
                 taken = any(orifice.name == other.name for other in (*patient.orifices, *found))
                 found.append(replace(orifice, name=f"{base}_{orifice.name}") if taken else orifice)
     return tuple(found)
 
 
-def _place(surface: Mesh, rule: Opening, others: Mapping[str, Array]) -> Array | None:
+def _samples(surface: Mesh) -> tuple[Array, Array, Array]:
+    """Return points spread over a surface [m], the unit normals there, and the area that each stands for [m^2]."""
+    corners = surface.vertices.astype(np.float64)[surface.triangles]
+    face = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area = np.linalg.norm(face, axis=1) / 2
+    i, j = np.nonzero(np.add.outer(np.arange(SPLIT), np.arange(SPLIT)) < SPLIT)
+    share = np.stack([i, j, SPLIT - 1 - i - j], axis=1) + 1 / 3
+    share = share / share.sum(axis=1, keepdims=True)
+    points = np.einsum("sk,tkx->tsx", share, corners).reshape(-1, 3)
+    return points, np.repeat(unit(face), len(share), axis=0), np.repeat(area / len(share), len(share))
+
+
+def _place(points: Array, area: Array, rule: Opening, others: Mapping[str, Array]) -> Array | None:
     """Return where on a surface an opening lies [m]; None where there is no such neighbour."""
-    points = surface.vertices.astype(np.float64)
     if rule.at in ("top", "bottom"):
-        level = points[:, 2] if rule.at == "top" else -points[:, 2]
-        return np.asarray(points[level > level.max() - 0.0015].mean(axis=0))
-    if rule.at not in others or not len(others[rule.at]):
+        away = points[:, 2].max() - points[:, 2] if rule.at == "top" else points[:, 2] - points[:, 2].min()
+    elif len(others.get(rule.at, ())):
+        away = cKDTree(others[rule.at]).query(points)[0]
+        if away.min() > BESIDE:
+            return None
+    else:
         return None
-    away = cKDTree(others[rule.at]).query(points)[0]
-    if away.min() > BESIDE:
-        return None
-    return np.asarray(points[away < away.min() + 0.002].mean(axis=0))
+    near = away < away.min() + 0.0015
+    return np.asarray(np.average(points[near], axis=0, weights=area[near]))
 
 
-def _disc(organ: Organ, name: str, place: Array) -> Orifice | None:
+def _disc(organ: Organ, name: str, centre: Array, points: Array, normals: Array, area: Array) -> Orifice | None:
     """Return the disc at a place of a lumen's surface [m]; None where no direction there leads into the lumen."""
-    points = organ.surface.vertices.astype(np.float64)
-    normals = vertex_normals(organ.surface.vertices, organ.surface.triangles)
-    centre = points[int(np.linalg.norm(points - place, axis=1).argmin())]
-    near = np.linalg.norm(points - centre, axis=1) < 0.006
-    inward = -unit(normals[near].mean(axis=0))
-    probe = centre + DEEP * inward
-    if not winding_number(organ.surface, probe[None])[0] > 0.5:
-        return None
-    # as wide as the lumen is behind it: the largest ball that fits there
+    away = np.linalg.norm(points - centre, axis=1)
+    near = away < away.min() + 0.006
+    inward = -unit((normals[near] * area[near, None]).sum(axis=0))
     depths = centre + np.linspace(DEEP, 0.012, 7)[:, None] * inward
     inside = winding_number(organ.surface, depths) > 0.5
+    if not inside[0]:
+        return None
+    # as wide as the lumen is behind it: the largest ball that fits there
     radius = float(cKDTree(points).query(depths[inside])[0].max())
-    return Orifice(name, organ.name, centre, inward, min(radius, 0.02))
+    return Orifice(name, organ.name, centre, inward, min(radius, WIDEST))

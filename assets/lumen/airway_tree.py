@@ -6,7 +6,7 @@ taken, and twigs that hardly leave the tube that they stand on are cut: the skel
 branch, with its nodes where they are.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
+from scipy.spatial import cKDTree
+from skimage.measure import marching_cubes
 
-from assets.lumen.curves import resampled, smoothed
+from assets.lumen.curves import arc_lengths, interpolated, resampled, smoothed
 from assets.lumen.grid import Grid, resample
 from assets.lumen.skeleton_graph import Edge, SkeletonGraph, skeleton_graph
 from assets.patient import Centreline
@@ -84,10 +86,8 @@ class AirwayTree:
     voxel: float
     """Of the grid that the airway was thinned on [m]."""
 
-    @property
-    def carina(self) -> Array | None:
-        """Where the axis of the trachea divides [m], shape (3,); None where the airway has one branch."""
-        return self.branches[0].points[-1] if len(self.branches) > 1 else None
+    carina: Array | None
+    """Edge of the ridge between both main bronchi [m], shape (3,); None where the airway has one branch."""
 
     def lines(self) -> tuple[Centreline, ...]:
         """Return `trachea`, then a line from the trachea's upper end to each blind end; they share points exactly."""
@@ -107,7 +107,7 @@ class AirwayTree:
         return tuple(result)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Node:
     """A branch while the tree is built: its curve from the parent's end, and its daughters."""
 
@@ -152,8 +152,8 @@ def airway_tree(mask: Bool[np.ndarray, "i j k"], T_world_index: Float64[np.ndarr
     twigs = _cut(root) + _without_side_twigs(root)
     if root.length < 2 * SPACING:
         return None
-    branches = tuple(_named(_smooth(root, distance, grid)))
-    return AirwayTree(branches, twigs, rings, grid.spacing)
+    branches = tuple(_named(_smooth(root, occupancy, grid)))
+    return AirwayTree(branches, twigs, rings, grid.spacing, _ridge(branches, occupancy, grid))
 
 
 def _spacing(mask: NDArray[np.bool_], T_world_index: Array) -> float:
@@ -242,8 +242,10 @@ def _join(root: _Node) -> None:
             node.daughters = daughter.daughters
 
 
-def _smooth(root: _Node, distance: NDArray[np.float32], grid: Grid) -> _Node:
-    """Space the points of every branch evenly, take the voxels' steps out, and measure the radius anew."""
+def _smooth(root: _Node, occupancy: NDArray[np.float32], grid: Grid) -> _Node:
+    """Space the points of every branch evenly, take the voxels' steps out, and measure the radius to the boundary."""
+    corners = marching_cubes(np.pad(occupancy, 1), 0.5)[0].astype(np.float64) - 1.0
+    boundary = cKDTree(grid.to_world(corners))
     for node in _walk(root):
         even = resampled(node.points, SPACING)
         if len(even) > 3:
@@ -251,9 +253,24 @@ def _smooth(root: _Node, distance: NDArray[np.float32], grid: Grid) -> _Node:
             even = smoothed(even, step, min(SMOOTHING, 0.2 * node.length))
             even[[0, -1]] = node.points[[0, -1]]
         node.points = even
-        # the boundary lies half a voxel before the nearest voxel outside
-        node.radius = np.maximum(grid.sample(distance, even) - grid.spacing / 2, 0.0)
+        node.radius = np.asarray(boundary.query(even)[0], dtype=np.float64)
     return root
+
+
+def _ridge(branches: Sequence[AirwayBranch], occupancy: NDArray[np.float32], grid: Grid) -> Array | None:
+    """Find where a wall first stands between the axes of the main bronchi, equally far along both."""
+    main = [branch for branch in branches if branch.name in ("right_main", "left_main")]
+    if len(main) < 2:
+        return None
+    arcs = [arc_lengths(branch.points) for branch in main]
+    steps = np.arange(0.0, min(arc[-1] for arc in arcs), grid.spacing / 2)
+    ends = [interpolated(arc, branch.points, steps) for arc, branch in zip(arcs, main, strict=True)]
+    share = np.linspace(0.0, 1.0, 41)[None, :, None]
+    between = ends[0][:, None] + share * (ends[1] - ends[0])[:, None]  # (n, 41, 3)
+    found = grid.sample(occupancy, between.reshape(-1, 3)).reshape(between.shape[:2])
+    wall = found.min(axis=1) < 0.5
+    row = int(np.argmax(wall)) if wall.any() else len(steps) - 1
+    return np.asarray(between[row, int(found[row].argmin())])
 
 
 def _without_side_twigs(root: _Node) -> int:

@@ -52,7 +52,12 @@ def test_a_fork_of_tubes_has_its_branches_names_and_order(fork):
     assert [rows[name].generation for name in rows] == [0, 1, 1, 2, 2]
     assert rows["right_b"].parent == "right_main"
     assert fork.rings_cut == 0
-    np.testing.assert_allclose(fork.carina / MM, [55, 30, 60], atol=4.0)
+    np.testing.assert_allclose(rows["trachea"].points[-1] / MM, [55, 30, 60], atol=4.0)
+    # the ridge: in the plane of both tubes, where a point is 6 mm off one axis and 5 mm off the other
+    axes = [np.subtract(end, start) / np.linalg.norm(np.subtract(end, start)) for start, end, _ in FORK[1:3]]
+    offs = [np.linalg.norm(np.cross(fork.carina / MM - (55, 30, 60), axis)) for axis in axes]
+    np.testing.assert_allclose(offs, [6.0, 5.0], atol=1.2)
+    assert fork.carina[2] / MM < 58
     # parents are wider, and of sisters the wider is the first: the ends tell which is which
     np.testing.assert_allclose(rows["right_a"].points[-1] / MM, [98, 14, 14], atol=6.0)
     np.testing.assert_allclose(rows["right_b"].points[-1] / MM, [95, 48, 12], atol=6.0)
@@ -149,8 +154,8 @@ def test_synthetic_bronchi_come_back_as_the_tree_that_they_are(voxelised):
     rows = {row["name"]: row for row in found.organs[0].attributes["branches"]}
     known = {row["name"]: row for row in truth.organs[0].attributes["branches"]}
     for side in ("right", "left"):
-        mine, theirs = rows[f"{side}_main"], known[f"{side}_main"]
-        assert mine["diameter"] == pytest.approx(theirs["diameter"], rel=0.15)
+        assert rows[f"{side}_main"]["parent"] == "trachea"
+        np.testing.assert_allclose(rows[f"{side}_main"]["end"], known[f"{side}_main"]["end"], atol=0.008)
     lines = {line.name: line for line in truth.centrelines}
     # every segmental bronchus of 4 mm or more is met to its end, and no axis strays from the true ones
     mine = cKDTree(np.concatenate([line.points for line in found.centrelines]))
@@ -159,7 +164,12 @@ def test_synthetic_bronchi_come_back_as_the_tree_that_they_are(voxelised):
         row = known.get(name.removeprefix("bronchi_"))
         if row is not None and row["generation"] <= 4 and row["diameter"] > 0.004:
             assert np.percentile(mine.query(line.points)[0], 95) < 0.0025, name
-    assert np.percentile(theirs.query(mine.data)[0], 95) < 0.002
+    away, nearest = theirs.query(mine.data)
+    assert np.percentile(away, 95) < 0.002
+    radius = np.concatenate([line.radius for line in found.centrelines])
+    true = np.concatenate([line.radius for line in truth.centrelines])[nearest]
+    wide = true > 0.002
+    assert np.median(np.abs(radius[wide] / true[wide] - 1)) < 0.1
     assert len(found.centrelines) > 40
 
 
@@ -179,7 +189,9 @@ def test_a_chest_ct_without_labels_has_a_trachea_that_parts_in_two():
     assert names[0] == "trachea"
     trachea = patient.centrelines[0]
     assert trachea.points[0, 2] > trachea.points[-1, 2]
-    assert 0.005 < np.median(trachea.radius) < 0.0135  # 10 to 27 mm across (Breatnach et al., AJR 142, 1984)
+    # 10 to 27 mm across (Breatnach et al., AJR 142, 1984); the ball in it may be half a voxel smaller
+    voxel = max(patient.provenance["voxel_mm"])
+    assert 5.0 - voxel / 2 < np.median(trachea.radius) * 1e3 < 13.5
     assert {"right_main", "left_main"} <= {
         row["name"] for organ in patient.organs for row in organ.attributes.get("branches", [])
     }
