@@ -2,28 +2,28 @@
 
 Each control step the watch looks at the picture and at what was made of it:
 
-- a **black** picture: the mean of what the lens shows is nearly 0;
-- a **frozen** one: the same bytes as the last, which sensor noise keeps any live picture from;
+- a **dead** picture, black or frozen (`scenarios.picture_monitor`);
+- a **dull** one, blurred, veiled or wrongly exposed, as by fog on the lens (the same);
 - **uncertain** perception: `Prediction.frame_uncertainty` over the last few frames.
 
 A dead picture stops the instrument from the second frame on (one frame lost between camera and processor is no reason)
-until it is back. Uncertainty slows it in proportion, and stops it where it is high; but a scope that stands still sees
-the same for ever, so that after LONGEST_STOP it goes on at a crawl. The watch sees each picture when the perception
-gets it, not when that is through: it costs microseconds.
+until it is back, and so does a dull one. Uncertainty slows it in proportion, and stops it where it is high. But a scope
+that stands still sees the same for ever, so that after LONGEST_STOP with a live picture it goes on at a crawl. The
+watch sees each picture when the perception gets it, not when that is through: it costs a fraction of a millisecond.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
 
 from perception.prediction import Prediction
 from scenarios.interface import CONTROL_STEP, Command, Driver, Observation, Task
+from scenarios.picture_monitor import DEAD, PictureMonitor, PictureOptions
 
 LONGEST_STOP = 3.0
-"""[s] of standing still for uncertainty alone."""
+"""[s] of standing still for a dull picture or uncertainty."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,14 @@ class CautionOptions:
     """Uncertainty of the frame above which the instrument slows; chosen above what clean frames of an unseen colon gave
     a network trained for 16 minutes, 0.27 to 0.41,"""
     stop_at: float = 0.60
-    """and from which on it stops; a black picture gave it 0.78. A fogged lens gave it no more than clean frames."""
+    """and from which on it stops; a black picture gave it 0.78. A fogged lens gave it no more than clean frames,
+    which is why the picture is looked at too."""
     frames: int = 3
     """The median over so many frames counts."""
-    dead_frames: int = 2
-    """So many dead pictures in a row stop it."""
-    black: float = 4.0
-    """A picture whose mean is at most this, of 255, is black; the exposure holds live ones near 100."""
+    bad_frames: int = 2
+    """So many dead or dull pictures in a row stop it."""
+    picture: PictureOptions = field(default_factory=PictureOptions)
+    """Which these are."""
     crawl: float = 0.2
     """Share of the speed after LONGEST_STOP."""
 
@@ -54,35 +55,36 @@ class Watch:
 
     def reset(self) -> None:
         """Forget the last episode."""
-        self._picture: UInt8[np.ndarray, "h w 3"] | None = None
-        self._dead = 0
+        self._monitor = PictureMonitor(self._options.picture)
+        self._causes: deque[str] = deque(maxlen=self._options.bad_frames)
         self._doubts: deque[float] = deque(maxlen=self._options.frames)
         self._stopped = 0
+        self.cause = ""
+        """Why it may not go at full speed: a cause of the monitor, or uncertain; empty where it may."""
 
     def look(self, observation: Observation) -> None:
         """Look at the picture of this control step."""
-        rgb = observation.rgb
-        _, shown = observation.camera.rays()
-        frozen = self._picture is not None and np.array_equal(self._picture, rgb)
-        black = float(rgb[shown].mean()) <= self._options.black
-        self._dead = self._dead + 1 if frozen or black else 0
-        self._picture = rgb
+        self._causes.append(self._monitor.look(observation.rgb, observation.camera))
 
     def share(self, doubt: float) -> float:
-        """Return the share of the full speed that is allowed in this control step: 1 all, 0 none.
+        """Return the share of the full speed that is allowed in this control step, 1 all, 0 none; `cause` says why.
 
         Args:
             doubt: `Prediction.frame_uncertainty` of what the controller acts on, 0 where the driver tells none.
         """
         options = self._options
-        if self._dead >= options.dead_frames:
+        bad = len(self._causes) == options.bad_frames and all(self._causes)
+        self.cause = self._causes[-1] if bad else ""
+        if self.cause in DEAD:
             return 0.0
         self._doubts.append(doubt)
         level = float(np.median(self._doubts))
         allowed = float(np.interp(level, [options.slow_at, options.stop_at], [1.0, 0.0]))
-        if allowed > 0:
+        if allowed > 0 and not bad:
             self._stopped = 0
+            self.cause = "" if allowed == 1 else "uncertain"
             return allowed
+        self.cause = self.cause or "uncertain"
         self._stopped += 1
         return 0.0 if self._stopped * CONTROL_STEP <= LONGEST_STOP + 1e-9 else options.crawl
 
@@ -97,13 +99,15 @@ class Cautious:
         self.name = driver.name
         self.needs_truth = driver.needs_truth
         self.shares: list[float] = []
-        """Share of the full speed that was allowed, a control step each."""
+        """Share of the full speed that was allowed, a control step each,"""
+        self.causes: list[str] = []
+        """and why no more was: black, frozen, blurred, veiled, exposed or uncertain; empty where all was."""
 
     def reset(self, rng: np.random.Generator) -> None:
         """Forget the last episode."""
         self._driver.reset(rng)
         self._watch.reset()
-        self.shares = []
+        self.shares, self.causes = [], []
 
     def perceive(self, observation: Observation) -> Prediction:
         """Perceive as the driver does, and look at the picture."""
@@ -115,4 +119,5 @@ class Cautious:
         command = self._driver.act(prediction, readings, phase)
         share = self._watch.share(prediction.frame_uncertainty)
         self.shares.append(share)
+        self.causes.append(self._watch.cause)
         return command if share == 1.0 else self._slowed(command, share)

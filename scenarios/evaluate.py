@@ -165,7 +165,11 @@ def _drive_patient(piece: _Piece) -> tuple[EpisodeRecord, ...]:
                     recorder=observer,
                 )
                 observer.save_pictures(strip_path(options.out, stems[one]), sample_path(options.out, stems[one]))
-                safety = safety_of(driver.shares, episode.path, planted) if isinstance(driver, Cautious) else None
+                safety = (
+                    safety_of(driver.shares, episode.path, planted, driver.causes)
+                    if isinstance(driver, Cautious)
+                    else None
+                )
                 write_record(paths[one], observer.record(piece.patient, episode, wrong.label, safety))
     return tuple(read_record(paths[one]) for one in wanted)
 

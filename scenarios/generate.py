@@ -50,6 +50,8 @@ class GenerateOptions:
     """Who drives: explorer (the oracle, straying), oracle, classical, blind, or file.py:Name."""
     frames: int = 120
     """Frames a patient."""
+    runs: int = 1
+    """Runs that a patient's frames are shared by at least, each with a look of its own."""
     every: int = 3
     """Record every so many control steps."""
     polyp_every: int = 1
@@ -74,10 +76,10 @@ class GenerateOptions:
     """Of the Ray cluster: HOST:PORT, ray://HOST:PORT, or auto for the one on this machine."""
 
     def __post_init__(self) -> None:
-        if min(self.frames, self.every, self.polyp_every, self.workers) < 1:
+        if min(self.frames, self.every, self.polyp_every, self.workers) < 1 or not 1 <= self.runs <= MAX_EPISODES:
             raise InputError(
-                f"generate: expected frames, every, polyp_every and workers of at least 1, "
-                f"found {self.frames}, {self.every}, {self.polyp_every}, {self.workers}"
+                f"generate: expected frames, every, polyp_every and workers of at least 1, runs of 1 to {MAX_EPISODES},"
+                f" found {self.frames}, {self.every}, {self.polyp_every}, {self.workers}, {self.runs}"
             )
         if not 0 <= self.degradations <= 1:
             raise InputError(f"generate: expected a chance of degradations within 0 and 1, found {self.degradations}")
@@ -203,7 +205,8 @@ class _Recorder:
         self._samples = samples
         self._options = options
         self._piece = piece
-        self._sought = task.sought
+        self._task, self._sought = task.name, task.sought
+        self._most = min(options.frames, len(samples) + -(-options.frames // options.runs))
         self._appearance = appearance
         self._degradations = degradations
         self._episode = episode
@@ -229,6 +232,7 @@ class _Recorder:
             "step": moment.situation.step,
             "phase": moment.situation.phase,
             "labels": self._labels,
+            "task": self._task,
             "lumen_direction": moment.truth.lumen_direction.tolist(),
             "lumen_visible": bool(moment.truth.lumen_visible),
             "appearance": asdict(self._appearance),
@@ -238,10 +242,10 @@ class _Recorder:
         key = f"{source_name(self._piece.patient)}-{self._episode:02d}-{moment.situation.step:05d}"
         if self._flow is None:
             self._samples.append(encode(moment.frame, meta, key=key))
-            return len(self._samples) < self._options.frames
+            return len(self._samples) < self._most
         self._keep(self._flow.add(moment.frame))
         self._waiting = (meta, key)
-        return len(self._samples) + 1 < self._options.frames
+        return len(self._samples) + 1 < self._most
 
     def finish(self) -> None:
         """Record the episode's last frame, if it waits."""

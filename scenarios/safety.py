@@ -24,15 +24,23 @@ class Safety:
     """From then to the first control step that stood still [s]; None if none did while the failure lasted."""
     way: float = 0.0
     """Way of the tip while the failure lasted [m]."""
+    cause: str = ""
+    """What it stopped for first while the failure lasted."""
 
 
-def safety_of(shares: Sequence[float], path: Float64[np.ndarray, "n 3"], planted: Planted | None = None) -> Safety:
+def safety_of(
+    shares: Sequence[float],
+    path: Float64[np.ndarray, "n 3"],
+    planted: Planted | None = None,
+    causes: Sequence[str] = (),
+) -> Safety:
     """Judge an episode by the share of the speed that was allowed in each control step.
 
     Args:
         shares: One a control step; 0 is a stop.
         path: Positions of the tip [m], before the first step and after each.
         planted: The failure, if there was one.
+        causes: Why no more was allowed, one a control step, as far as known.
     """
     stood = np.array(shares) == 0
     times = CONTROL_STEP * np.arange(len(stood))
@@ -55,4 +63,5 @@ def safety_of(shares: Sequence[float], path: Float64[np.ndarray, "n 3"], planted
         onset=float(times[first]),
         detect=None if not len(halted) else float(times[halted[0]] - times[first]),
         way=float(steps.sum()),
+        cause=causes[halted[0]] if len(halted) and len(causes) > halted[0] else "",
     )

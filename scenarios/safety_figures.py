@@ -1,6 +1,7 @@
 """Figures of safety: what the watch detects, how soon, what it stops for in vain, and what that costs."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from scenarios.figures import Figure, formatted
@@ -40,6 +41,8 @@ def safety_figures(driver: str, records: Sequence[EpisodeRecord], subset: str) -
         return figures
     owners = [record for record, _ in failed]
     detect = [math.nan if safety.detect is None else safety.detect for _, safety in failed]
+    causes = Counter(safety.cause for _, safety in failed if safety.cause)
+    stopped_for = ", ".join(f"{cause} {count}" for cause, count in sorted(causes.items()))
     return [
         *figures,
         mean_figure(
@@ -48,7 +51,8 @@ def safety_figures(driver: str, records: Sequence[EpisodeRecord], subset: str) -
             owners,
             detect,
             "s",
-            "from the first failed frame to the control step that stops, mean over those detected",
+            "from the first failed frame to the control step that stops, mean over those detected"
+            + (f"; stopped for: {stopped_for}" if stopped_for else ""),
         ),
         mean_figure(
             f"{driver}.safety.missed",
@@ -121,10 +125,10 @@ def safety_section(figures: Sequence[Figure]) -> str:
         shown = ["&ndash;" if one is None else " ".join(_with_interval(one)) for one in cells]
         rows.append([text(driver), text(subset.rpartition("/")[2]), *shown])
     note = (
-        "Drivers with a watch that slows and stops them where the picture is black or frozen, or where the network "
-        "says that it does not know; planted failures begin at a drawn time. What is lost is against the same driver, "
-        "patients and seeds without a watch and without a failure; in brackets the 95 % interval, bootstrapped by "
-        "patient."
+        "Drivers with a watch that slows and stops them where the picture is black, frozen, blurred, veiled or wrongly "
+        "exposed, or where the network says that it does not know; planted failures begin at a drawn time. What is "
+        "lost is against the same driver, patients and seeds without a watch and without a failure; in brackets the "
+        "95 % interval, bootstrapped by patient."
     )
     return section("Safety", scroller(table(("driver", "condition", *_SHOWN.values()), rows)), note) if rows else ""
 

@@ -91,8 +91,8 @@ class SurveySituation(Situation):
         return self.centred_steps / self.servo_steps if self.servo_steps else 0.0
 
     def meta(self) -> dict[str, Any]:
-        """Return the task, which says what the masks mean, and the segments seen."""
-        return {"task": "liver_survey", "seen": sorted(self.seen)}
+        """Return the segments seen."""
+        return {"seen": sorted(self.seen)}
 
 
 class SurveyEpisode:

@@ -1,6 +1,5 @@
 """Where the points that one picture shows are in another: flow in both directions, for whatever moves or deforms."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -15,6 +14,7 @@ from sim.lens_models import Brown, lens_of
 from sim.render import motion_kernels, motion_rows
 from sim.render.geometry import Geometry
 from sim.render.motion_kernels import BROWN, PINHOLE, ROUND, Projection
+from sim.render.workers import Workers
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,16 +59,13 @@ def projection_of(camera: Camera) -> Projection:
     return lens
 
 
-def flow_between(
-    one: Snapshot, other: Snapshot, *, threads: int, share: Callable[[list[list[Any]]], None]
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def flow_between(one: Snapshot, other: Snapshot, workers: Workers) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Follow every point that one picture shows to another picture of the same scene.
 
     Args:
         one: The picture whose pixels are followed.
         other: The picture in which they are looked for, earlier or later, maybe through another camera.
-        threads: Into how many bands the CPU's work is cut.
-        share: Does launches on the renderer's threads.
+        workers: Do the CPU's work, a band of rows each.
 
     Returns:
         Motion (du, dv) [px], shape (h, w, 2), 0 where not valid; and where it is valid, shape (h, w): the point falls
@@ -105,7 +102,7 @@ def flow_between(
     if one.ray_rows is None:
         wp.launch(motion_kernels.follow, dim=height * width, inputs=inputs, device=device)
     else:
-        share(_in_rows(one, inputs, threads))
+        workers.share(_in_rows(one, inputs, workers.threads))
     return flow.numpy().reshape(height, width, 2), valid.numpy().reshape(height, width).view(np.bool_)
 
 

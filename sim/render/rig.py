@@ -7,13 +7,14 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+import warp as wp
 from jaxtyping import Float
 
 from assets.errors import InputError
 from sim.camera import Camera
 from sim.frame import Frame
+from sim.render import channels as extras
 from sim.render.appearance import Appearance, LightSettings
-from sim.render.channels import Extra
 from sim.render.renderer import Renderer
 from sim.render.scene import RenderScene
 from sim.scene_objects import SceneObject
@@ -61,6 +62,7 @@ class CameraRig:
             ]
             for camera in dict.fromkeys(self.cameras)
         }
+        wp.load_module(extras, device=self.scene.device)  # before threads do it at the same time
         self._taking = threading.Lock()
         self._pool = ThreadPoolExecutor(threads)
 
@@ -85,7 +87,7 @@ class CameraRig:
         appearance: Appearance | Sequence[Appearance] | None = None,
         time: float = 0.0,
         seed: int = 0,
-        channels: Collection[Extra] = (),
+        channels: Collection[extras.Extra] = (),
     ) -> list[Frame]:
         """Render one frame through each camera; the scene does not change in between.
 

@@ -46,7 +46,7 @@ RUN = 128
 """Most pixels of a run: what is kept of them stays in the nearest cache."""
 PITCH = RUN + 16
 """Numbers from one quantity of a run to the next: no power of two, or all would share a few lines of the cache."""
-QUANTITIES = 48
+QUANTITIES = 45
 WHOLE_QUANTITIES = 10
 
 _RUN = wp.constant(RUN)

@@ -9,6 +9,7 @@ from scenarios.colonoscopy import COLONOSCOPY, TASK
 from scenarios.drivers.model import Model
 from scenarios.interface import Observation, Readings
 from scenarios.loop import run_episode
+from scenarios.picture_monitor import PictureOptions
 from scenarios.planted import EARLIEST, FAILURES, LASTS, LATEST, Planted
 from scenarios.safety import Safety, safety_of
 from scenarios.truth import nothing_seen
@@ -51,7 +52,7 @@ def test_the_dark_surround_does_not_make_a_picture_black():
     camera = replace(CAMERA, content_radius=3.0)
     _, shown = camera.rays()
     picture = np.repeat(np.where(shown[..., None], 20, 0), 3, axis=2).astype(np.uint8)
-    assert picture.mean() < CautionOptions().black
+    assert picture.mean() < PictureOptions().black
     watch = Watch()
     for k in range(4):
         watch.look(Observation(picture + np.uint8(k), camera, Readings(0.1 * k, 1.0)))
@@ -69,6 +70,14 @@ def test_a_stop_for_uncertainty_ends_in_a_crawl():
     steps = round(LONGEST_STOP / 0.1)
     found = shares(GOOD, [0.9] * len(GOOD))
     assert found == [0.0] * steps + [CautionOptions().crawl] * (len(GOOD) - steps)
+
+
+def test_a_fogged_lens_stops_from_the_second_frame_on_and_ends_in_a_crawl():
+    fogged = [np.clip(100 + 0.1 * (one.astype(int) - 100), 0, 255).astype(np.uint8) for one in GOOD]
+    steps, crawl = round(LONGEST_STOP / 0.1), CautionOptions().crawl
+    found = shares([*GOOD[:12], *fogged])
+    assert found[: 13 + steps + 2] == [1.0] * 13 + [0.0] * steps + [crawl] * 2
+    assert shares([*GOOD[:12], *fogged[:4], *GOOD[12:14]]) == [1.0] * 13 + [0.0] * 3 + [1.0] * 2
 
 
 @pytest.mark.parametrize("failure", FAILURES)
@@ -107,6 +116,7 @@ def test_safety_counts_what_it_should():
     assert found.onset == pytest.approx(planted.start)
     assert found.detect == pytest.approx(0.3)
     assert found.way == pytest.approx(0.002 * 50)
+    assert safety_of(list(allowed), path, planted, [""] * (first + 3) + ["black"] * 77).cause == "black"
     missed = safety_of([1.0] * count, path, planted)
     assert (missed.detect, missed.false_stops) == (None, 0)
     brief = safety_of([1.0] * 5, path[:6], planted)

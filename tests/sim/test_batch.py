@@ -17,7 +17,7 @@ from assets.mesh import Mesh
 from assets.transforms import look_along
 from sim.camera import Camera
 from sim.render import batch as batch_module
-from sim.render import batch_kernels, shading
+from sim.render import batch_kernels
 from sim.render.appearance import Appearance, LightSettings, draw_appearance
 from sim.render.batch import BYTES, BatchRenderer
 from sim.render.renderer import Renderer
@@ -27,13 +27,6 @@ from sim.scene_objects import SceneObject
 SIZE = 32
 CAMERA = Camera.with_fov(SIZE, SIZE, 140.0)
 NAMES = ("rgb", "semantic", "instance", "depth", "normal")
-
-
-class PixelRenderer(Renderer):
-    """A single renderer that shades on the CPU with the kernel for CUDA."""
-
-    def _record_shading(self, first, last, arrays):
-        return self._launch(shading.shade, last - first, [first, *arrays[:2], self._rays, *arrays[3:]])
 
 
 def ball(name, centre, radius, kind, label, material):
@@ -73,7 +66,7 @@ def test_a_shared_scene_gives_the_bytes_of_single_renderings():
     exposures = np.array([1.0, 0.5, 1.7, 0.9])
     scene = RenderScene(OBJECTS)
     batch = BatchRenderer(scene, CAMERA, 4, appearance=looks)
-    with PixelRenderer(scene, CAMERA, visibility="raycast") as single:
+    with Renderer(scene, CAMERA, visibility="raycast", shading="pixels") as single:
         for place in ([0, 0, 0], [0.003, -0.002, 0.001]):
             scene.move("polyp", moved(place))
             frames = batch.render(poses(4), exposure=exposures, seed=7)
@@ -112,7 +105,7 @@ def test_each_environment_can_have_its_own_geometry():
     frames = batch.render(pose)
     singles = []
     for index, scene in enumerate(scenes):
-        with PixelRenderer(scene, CAMERA, visibility="raycast") as single:
+        with Renderer(scene, CAMERA, visibility="raycast", shading="pixels") as single:
             singles.append(single.render(np.eye(4), seed=index))
     assert_same(frames, singles)
     masks = [frame.instance == 2 for frame in singles]
@@ -122,7 +115,7 @@ def test_each_environment_can_have_its_own_geometry():
 
     scenes[1].replace_mesh("polyp", Mesh(OBJECTS[1].mesh.vertices, OBJECTS[1].mesh.triangles[:99]))
     again = batch.render(pose)
-    with PixelRenderer(scenes[1], CAMERA, visibility="raycast") as single:
+    with Renderer(scenes[1], CAMERA, visibility="raycast", shading="pixels") as single:
         singles[1] = single.render(np.eye(4), seed=1)
     assert_same(again, singles)
 
@@ -133,7 +126,7 @@ def test_two_environments_of_two_cameras_each():
     frames = BatchRenderer([scenes[0], scenes[0], scenes[1], scenes[1]], CAMERA).render(poses(4))
     singles = []
     for index, pose in enumerate(poses(4)):
-        with PixelRenderer(scenes[index // 2], CAMERA, visibility="raycast") as single:
+        with Renderer(scenes[index // 2], CAMERA, visibility="raycast", shading="pixels") as single:
             singles.append(single.render(pose, seed=index))
     assert_same(frames, singles)
 

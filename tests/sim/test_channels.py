@@ -120,3 +120,16 @@ def test_nobody_gets_what_he_did_not_ask_for():
         np.testing.assert_array_equal(plain.rgb, frame.rgb)
         with pytest.raises(InputError, match="channels: expected some of part, distance"):
             renderer.render(np.eye(4), channels=("uv",))
+
+
+def test_more_threads_than_rows():
+    camera = Camera(7, 1, 5.0, 5.0, 3.0, 0.0, "pinhole")
+    with Renderer(scene(), camera, threads=4) as renderer, renderer.view(camera) as other:
+        renderer.scene.move("wall", POSES["wall"])
+        frame = renderer.render(np.eye(4), channels=EXTRAS, light=LightSettings(shadows=True))
+        assert frame.part.all()
+        assert frame.part.shape == (1, 7)
+        flow, valid = renderer.flow(renderer.snapshot(), renderer.snapshot())
+        np.testing.assert_array_equal(valid, frame.instance > 0)
+        np.testing.assert_allclose(flow, 0, atol=1e-3)
+        np.testing.assert_array_equal(other.render(np.eye(4)).depth, frame.depth)
