@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from perception.tasks import PerceptionTask
 from perception.views import View, from_another_device, zoomed
 from sim.camera import Camera
 from sim.dataset_index import DatasetIndex, leaks, read_dataset
+from sim.remote import Place
 from sim.shards import read_shard
 
 MAX_BYTES = 3 << 30
@@ -108,7 +108,7 @@ class Batch:
     """Which frames were made to look like those of a device whose gain is not known, shape (batch,)."""
 
 
-def open_dataset(folder: Path) -> DatasetIndex:
+def open_dataset(folder: Place) -> DatasetIndex:
     """Read dataset.json and refuse splits that share a patient.
 
     Raises:
@@ -121,7 +121,7 @@ def open_dataset(folder: Path) -> DatasetIndex:
 
 
 def load_split(
-    folder: Path,
+    folder: Place,
     split: str,
     *,
     threads: int = 2,
@@ -131,7 +131,7 @@ def load_split(
     """Decode a split into memory.
 
     Args:
-        folder: The data set.
+        folder: The data set; one at a URL is a `sim.remote.RemotePath`.
         split: A split of it, such as train.
         threads: Threads that decode.
         max_bytes: Bound of memory; of a larger split every second, third, ... frame is taken.
@@ -191,14 +191,14 @@ def load_split(
     )
 
 
-def _first(paths: Sequence[Path]) -> Targets:
+def _first(paths: Sequence[Place]) -> Targets:
     for path in paths:
         for sample in read_shard(path):
             return sample_targets(sample)
     raise InputError(f"{paths[0]}: expected frames as dataset.json says, found none")
 
 
-def _checked(frames: Iterable[Targets], path: Path, count: int) -> Iterator[Targets]:
+def _checked(frames: Iterable[Targets], path: Place, count: int) -> Iterator[Targets]:
     """Pass the frames of a shard on, no more and no fewer than the data set says.
 
     Raises:

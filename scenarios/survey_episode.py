@@ -107,6 +107,7 @@ class SurveyEpisode:
         degradations: Degradations | None,
     ) -> None:
         """Put both instruments back to their start; nothing slides, so friction plays no part."""
+        self.measuring = True
         self._scene, self._theatre = scene, scene.theatre
         self._state = self._theatre.reset(seed=seed, appearance=appearance, degradations=degradations)
         self.path = [self._state.T_world_camera[:3, 3].copy()]

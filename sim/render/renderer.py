@@ -76,6 +76,8 @@ class Renderer:
         self.camera = camera
         self.metered = 0.0
         """Mean luminance of the last picture: linear, 1 is full scale and no pixel counts for more than METER_LIMIT."""
+        self.metered_looks: tuple[float, ...] = ()
+        """The same of each look of the last `render_looks`."""
         self._device = self.scene.device
         if device is not None and str(self._device) != device:
             raise InputError(f"renderer: expected the scene's device {self._device}, found {device}")
@@ -89,6 +91,7 @@ class Renderer:
         self._options: dict[str, Any] = {"threads": threads, "visibility": visibility, "shading": shading}
         self._workers = Workers(threads if cpu else 1)
         self._pictured = -1  # no picture yet
+        self._shadowed = False
         self._extras: dict[str, Any] = {}
         self._no_flow = np.zeros((camera.height, camera.width, 2), np.float32)
         self._no_flow.flags.writeable = False
@@ -197,6 +200,8 @@ class Renderer:
                 raise InputError(f"renderer: expected a positive exposure, found {one}")
         light = light or LightSettings()
         frames: list[Frame] = []
+        metered: list[float] = []
+        found: dict[str, Any] = {}
         with self.scene.lock.looking(), self._turn:
             self._place(T_world_camera)
             for look, one in zip(looks, exposures, strict=True):
@@ -207,14 +212,27 @@ class Renderer:
                     self._look_at(shaded=not light.shadows)
                 if frames or light.shadows:
                     self._relight(shadowed=light.shadows)
-                found: dict[str, Any] = {name: self._extra(name) for name in wanted}
+                if not frames:
+                    found = {name: self._extra(name) for name in wanted}
                 frames.append(replace(self._frame(T_world_camera, one, time), **found))
+                metered.append(self.metered)
+        self.metered_looks = tuple(metered)
         return frames
 
     def seen_triangles(self) -> NDArray[np.int32]:
         """Return the triangle that each pixel of the last picture shows, shape (H, W), as in `Visibility`."""
         triangle = self._arrays.copied(self._arrays.buffers["triangle"])
         return np.append(self.geometry.scene_triangle, np.int32(-1))[triangle]
+
+    def lit(self) -> Float32[np.ndarray, "h w"]:
+        """Return which share of the guides' light reaches each pixel of the last picture, as its shadows have it.
+
+        Raises:
+            InputError: The last picture has no shadows, or there is none.
+        """
+        if not self._shadowed:
+            raise InputError("renderer: expected a picture with shadows, found none")
+        return self._arrays.copied(self._arrays.channels["lit"])
 
     def snapshot(self) -> motion.Snapshot:
         """Keep of the last picture what it takes to follow its points to another.
@@ -302,10 +320,11 @@ class Renderer:
             share([[launch] for launch in launches.see])
             share([[launch] for launch in shade])
         wp.synchronize_device(self._device)
-        self._pictured = self.scene.changes
+        self._pictured, self._shadowed = self.scene.changes, False
 
     def _relight(self, *, shadowed: bool) -> None:
         """Shade what the visibility buffer holds."""
+        self._shadowed = shadowed
         if shadowed:  # they look beyond their own rows, so all rows must be there
             self._workers.share([[launch] for launch in self._launches.throw_shadows])
         self._workers.share([[launch] for launch in self._launches.shade])

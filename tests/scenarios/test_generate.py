@@ -89,8 +89,10 @@ def test_channels_on_request_are_recorded_with_flow_from_frame_to_frame(options,
 def test_channels_that_a_scene_does_not_have_are_refused(options, tmp_path, monkeypatch):
     bare = SimpleNamespace(patient=None, camera=None)
     task = replace(COLONOSCOPY.task, open_scene=lambda patient, camera, cache: nullcontext(bare))
-    monkeypatch.setattr("scenarios.generate.scenario_named", lambda name: replace(COLONOSCOPY, task=task))
-    with pytest.raises(InputError, match="channels: expected a task whose scene gives part, found"):
+    monkeypatch.setattr("scenarios.recording.scenario_named", lambda name: replace(COLONOSCOPY, task=task))
+    with pytest.raises(
+        InputError, match="expected a task whose scene gives channels, looks and stereo, found colonoscopy"
+    ):
         generate(replace(options, out=tmp_path / "none", channels=("part",)))
 
 
