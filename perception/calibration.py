@@ -19,34 +19,37 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from perception.centres import decode_centres
 from perception.dataset import Batch, Frames, cut_batch
-from perception.network_outputs import EndoscopyNet, Outputs
+from perception.detector import logit
+from perception.network_outputs import CENTRE_STRIDE, EndoscopyNet, Outputs
 from perception.operating_point import AlarmRate, best_alarm_shift, looks_of
-from perception.prediction import POLYP
 
 _BATCH = 16
 _EDGES = np.linspace(-8.0, 8.0, 161)
 """Shifts that are tried; the histogram's bins lie between them."""
 
 _TEMPERATURES = np.exp(np.linspace(np.log(0.25), np.log(4.0), 57))
+_NEAR = 2 * CENTRE_STRIDE  # px
 
 
 @dataclass(frozen=True)
 class Calibration:
     """What was done to a network's outputs."""
 
-    polyp_shift: float
-    """Added to the logit of the polyp: there the Dice of the polyps is best."""
+    sought_shift: float
+    """Added to the logit of the class that is sought, such as polyp: there its Dice is best."""
     temperature: float
     """Divides the logits of all classes, after the shift: there the likelihood of the true classes is best."""
     depth_scale_factor: float
     """Multiplies the expected error of log distance: there the likelihood of the errors is best."""
     centre_shift: float
-    """Added to the logits of the polyps' centres: there the detector's alarms are as they should be."""
+    """Added to the logits of the heat map: there the detector's alarms are as they should be, or a target's peak with a
+    score of 0.5 is best told."""
     alarms_found: float | None
     """Share of the polyps, over all frames, that alarms then hit on the validation patients; None without any."""
-    false_alarms_per_minute: float
-    """And how many false ones there are."""
+    false_alarms_per_minute: float | None
+    """And how many false ones there are; None where the task has no alarms."""
 
 
 def calibrate(network: EndoscopyNet, frames: Frames, device: torch.device) -> Calibration:
@@ -57,14 +60,20 @@ def calibrate(network: EndoscopyNet, frames: Frames, device: torch.device) -> Ca
         frames: Of patients that it was not trained on, as they come.
         device: Where the network is.
     """
-    polyp_shift = best_polyp_shift(network, frames, device)
-    network.shift_class(POLYP, polyp_shift)
+    sought_shift = best_sought_shift(network, frames, device)
+    network.shift_class(frames.task.sought, sought_shift)
     temperature = best_temperature(network, frames, device)
     network.divide_classes(temperature)
     factor = best_depth_scale_factor(network, frames, device)
     network.shift_depth_scale(float(np.log(factor)))
-    centre_shift, rate = calibrate_alarms(network, frames, device)
-    return Calibration(polyp_shift, temperature, factor, centre_shift, rate.found, rate.false_alarms_per_minute)
+    shift, rate = 0.0, None
+    if "centres" in frames.task.heads:
+        shift, rate = calibrate_alarms(network, frames, device)
+    elif "target" in frames.task.heads:
+        shift = best_target_shift(network, frames, device)
+        network.shift_centres(shift)
+    found, false_alarms = (None, None) if rate is None else (rate.found, rate.false_alarms_per_minute)
+    return Calibration(sought_shift, temperature, factor, shift, found, false_alarms)
 
 
 def calibrate_alarms(network: EndoscopyNet, frames: Frames, device: torch.device) -> tuple[float, AlarmRate]:
@@ -74,27 +83,28 @@ def calibrate_alarms(network: EndoscopyNet, frames: Frames, device: torch.device
     return shift, rate
 
 
-def best_polyp_shift(network: EndoscopyNet, frames: Frames, device: torch.device) -> float:
-    """Find what to add to the polyps' logit so that their Dice, pooled per patient, is best in the mean over patients.
+def best_sought_shift(network: EndoscopyNet, frames: Frames, device: torch.device) -> float:
+    """Find what to add to the logit of the class that is sought so that its Dice is best in the mean over patients.
 
     Returns:
-        The shift; 0 if no frame shows a polyp.
+        The shift; 0 if no frame shows it.
     """
+    sought = frames.task.sought
     shape = (len(_EDGES) + 1,)
     others = {name: np.zeros(shape, np.int64) for name in frames.patients}
-    polyps = {name: np.zeros(shape, np.int64) for name in frames.patients}
+    wanted = {name: np.zeros(shape, np.int64) for name in frames.patients}
     for rows, _, outputs in _outputs(network, frames, device):
         logits = outputs.class_logits
         rivals = logits.clone()
-        rivals[:, POLYP] = -torch.inf
-        # A pixel is called polyp when the shift exceeds this.
-        needed = (rivals.amax(dim=1) - logits[:, POLYP]).cpu().numpy()
+        rivals[:, sought] = -torch.inf
+        # A pixel is called so when the shift exceeds this.
+        needed = (rivals.amax(dim=1) - logits[:, sought]).cpu().numpy()
         for place, row in enumerate(rows):
             bins = np.searchsorted(_EDGES, needed[place], side="left")
-            truth = frames.classes[row] == POLYP
-            polyps[frames.patients[row]] += np.bincount(bins[truth], minlength=shape[0])
+            truth = frames.classes[row] == sought
+            wanted[frames.patients[row]] += np.bincount(bins[truth], minlength=shape[0])
             others[frames.patients[row]] += np.bincount(bins[~truth], minlength=shape[0])
-    curves = [dice_by_shift(polyps[name], others[name]) for name in polyps if polyps[name].sum()]
+    curves = [dice_by_shift(wanted[name], others[name]) for name in wanted if wanted[name].sum()]
     if not curves:
         return 0.0
     mean = np.mean(curves, axis=0)
@@ -103,17 +113,17 @@ def best_polyp_shift(network: EndoscopyNet, frames: Frames, device: torch.device
 
 
 def dice_by_shift(
-    polyps: Int64[np.ndarray, "bins"], others: Int64[np.ndarray, "bins"]
+    wanted: Int64[np.ndarray, "bins"], others: Int64[np.ndarray, "bins"]
 ) -> Float64[np.ndarray, "shifts"]:
-    """Dice of the polyps for each shift, from histograms of the shift that each pixel needs to be called polyp.
+    """Dice of a class for each shift, from histograms of the shift that each pixel needs to be called by it.
 
     Args:
-        polyps: Pixels of polyps, by bin; bin k lies below shift k, the last one beyond all.
+        wanted: Pixels of the class, by bin; bin k lies below shift k, the last one beyond all.
         others: The other pixels.
     """
-    right: NDArray[np.int64] = np.cumsum(polyps)[:-1]
+    right: NDArray[np.int64] = np.cumsum(wanted)[:-1]
     wrong: NDArray[np.int64] = np.cumsum(others)[:-1]
-    return np.asarray(2 * right / np.maximum(right + wrong + polyps.sum(), 1))
+    return np.asarray(2 * right / np.maximum(right + wrong + wanted.sum(), 1))
 
 
 def best_temperature(network: EndoscopyNet, frames: Frames, device: torch.device) -> float:
@@ -137,6 +147,41 @@ def best_depth_scale_factor(network: EndoscopyNet, frames: Frames, device: torch
         error = (outputs.log_distance - batch.distance.clamp_min(1e-4).log()).abs() * torch.exp(-outputs.log_scale)
         total, count = total + float(error[valid].double().sum()), count + int(valid.sum())
     return total / count if count else 1.0
+
+
+def best_target_shift(network: EndoscopyNet, frames: Frames, device: torch.device) -> float:
+    """Find what to add to the logits of a target's heat map so that a highest peak above a score of 0.5 is best told.
+
+    It is right within two cells of the target; best is the F1 over all frames.
+
+    Returns:
+        The shift; 0 if no frame shows the target.
+    """
+    right, wrong, present = list[float](), list[float](), 0
+    for rows, _, outputs in _outputs(network, frames, device):
+        for place, row in enumerate(rows):
+            present += len(frames.centres[row])
+            for u, v, score in decode_centres(outputs.centre_logits[place], least=0.0)[:1]:
+                near = (np.hypot(*(frames.centres[row][:, :2] - (u, v)).T) <= _NEAR).any()
+                (right if near else wrong).append(float(logit(float(score))))
+    if not right:
+        return 0.0
+    return -best_threshold(np.array(right), np.array(wrong), present)
+
+
+def best_threshold(right: Float64[np.ndarray, "n"], wrong: Float64[np.ndarray, "m"], present: int) -> float:
+    """Return the threshold with the best F1, midway between two scores: 2 hits / (calls + present).
+
+    Args:
+        right: Scores of the right calls.
+        wrong: Scores of the wrong ones.
+        present: How many right ones there could be.
+    """
+    scores = np.sort(np.concatenate([right, wrong]))
+    hits = len(right) - np.searchsorted(np.sort(right), scores)
+    calls = len(scores) - np.searchsorted(scores, scores)  # equal ones are called together
+    best = int(np.argmax(2 * hits / (calls + present)))
+    return float(scores[best] if best == 0 else (scores[best] + scores[best - 1]) / 2)
 
 
 class ReliabilityCounts:

@@ -14,8 +14,8 @@ from assets.errors import InputError
 from perception.activations import Activation
 from perception.network import STRIDE, Size, build
 from perception.network_outputs import EndoscopyNet
-from perception.prediction import CLASSES, LUMEN_DISTANCE
 from perception.targets import camera_from_json
+from perception.tasks import COLONOSCOPY, PerceptionTask, task_named
 from sim.atomic import atomic_file
 from sim.camera import Camera
 
@@ -40,6 +40,8 @@ class ModelConfig:
     """Where the weights come from: options, seed, steps, validation figures; JSON values."""
     activation: Activation = "relu"
     """Between its layers."""
+    task: PerceptionTask = COLONOSCOPY
+    """What it is for."""
 
 
 def save_model(path: Path, network: EndoscopyNet, config: ModelConfig) -> None:
@@ -66,7 +68,7 @@ def load_model(path: Path) -> tuple[EndoscopyNet, ModelConfig]:
     """
     config = _load_config(path.with_suffix(".json"))
     tensors = read_tensors(path)
-    network = build(config.size, config.activation)
+    network = build(config.size, config.activation, config.task)
     expected = network.state_dict()
     if set(tensors) != set(expected):
         odd = sorted(set(tensors) ^ set(expected))
@@ -123,8 +125,10 @@ def config_to_json(config: ModelConfig) -> dict[str, Any]:
         "format": FORMAT,
         "size": config.size,
         "activation": config.activation,
-        "classes": list(CLASSES),
-        "lumen_distance": LUMEN_DISTANCE,
+        "task": config.task.name,
+        "classes": list(config.task.classes),
+        "heads": list(config.task.heads),
+        "lumen_distance": config.task.lumen_distance,
         "camera": asdict(config.camera),
         "training": config.training,
     }
@@ -150,11 +154,16 @@ def config_from_json(stored: Any, where: str) -> ModelConfig:
     """
     if not isinstance(stored, dict) or stored.get("format") != FORMAT:
         raise InputError(f"{where}: expected the config of a model with format {FORMAT!r}")
-    if stored.get("classes") != list(CLASSES) or stored.get("lumen_distance") != LUMEN_DISTANCE:
-        raise InputError(
-            f"{where}: expected classes {', '.join(CLASSES)} with lumen beyond {LUMEN_DISTANCE} m, "
-            f"found {stored.get('classes')} and {stored.get('lumen_distance')}"
-        )
+    # Configs from before there was a second task name neither task nor heads.
+    task = task_named(stored.get("task", COLONOSCOPY.name), f"{where}: task")
+    for name, wanted in (
+        ("classes", list(task.classes)),
+        ("heads", list(task.heads)),
+        ("lumen_distance", task.lumen_distance),
+    ):
+        found = stored.get(name, list(COLONOSCOPY.heads) if name == "heads" else None)
+        if found != wanted:
+            raise InputError(f"{where}: expected {name} {wanted} of a model for {task.name}, found {found!r:.100}")
     if stored.get("size") not in get_args(Size):
         raise InputError(f"{where}: expected a size of {', '.join(get_args(Size))}, found {stored.get('size')!r}")
     activation = stored.get("activation", "relu")
@@ -163,4 +172,4 @@ def config_from_json(stored: Any, where: str) -> ModelConfig:
     camera = camera_from_json(stored.get("camera"), where)
     check_image_size(camera, where)
     training = stored.get("training")
-    return ModelConfig(stored["size"], camera, training if isinstance(training, dict) else {}, activation)
+    return ModelConfig(stored["size"], camera, training if isinstance(training, dict) else {}, activation, task)

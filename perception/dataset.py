@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,11 +14,12 @@ from assets.errors import InputError
 from perception.augment import Turn, turn_of, turns_of
 from perception.checkpoint import check_image_size
 from perception.network_outputs import CENTRE_STRIDE
-from perception.prediction import POLYP
 from perception.targets import Targets, sample_targets, straight_distance
+from perception.tasks import PerceptionTask
 from perception.views import View, from_another_device, zoomed
 from sim.camera import Camera
 from sim.dataset_index import DatasetIndex, leaks, read_dataset
+from sim.remote import Place
 from sim.shards import read_shard
 
 MAX_BYTES = 3 << 30
@@ -28,13 +28,15 @@ MAX_BYTES = 3 << 30
 _BYTES_A_PIXEL = 6  # three of colour, one of class, two of distance
 _FOREIGN = 0.2  # share of the training frames that are made to look like those of another device
 _LEAST_SIGMA = 0.7  # cells
-_POLYP_PIXELS = 12  # fewer than this, at 128 x 128, and a frame does not count as one with a polyp
+_SOUGHT_PIXELS = 12  # fewer than this, at 128 x 128, and a frame does not count as one with a polyp (or instrument)
 
 
 @dataclass(frozen=True)
 class Frames:
     """A split of a data set in memory; n frames through one lens."""
 
+    task: PerceptionTask
+    """What they were recorded for."""
     camera: Camera
     """The lens."""
     rgb: UInt8[np.ndarray, "n h w 3"]
@@ -42,15 +44,15 @@ class Frames:
     log_exposure: Float32[np.ndarray, "n"]
     """Log of the device's gain."""
     classes: UInt8[np.ndarray, "n h w"]
-    """Ids of `perception.prediction.CLASSES`."""
+    """Ids of the task's classes."""
     distance: Float16[np.ndarray, "n h w"]
     """Straight-line distance [m]; 0 where not known. Half precision keeps it within 0.05 %."""
     direction: Float32[np.ndarray, "n 3"]
-    """Unit vector down the lumen, camera axes."""
+    """Unit vector to the task's aim, camera axes."""
     visible: Bool[np.ndarray, "n"]
-    """Whether the direction is seen past the walls."""
+    """Whether the aim is seen."""
     centres: tuple[Float32[np.ndarray, "_ 3"], ...]
-    """Of each frame, column, row and pixels of its polyps, as `Targets.polyp_centres`."""
+    """Of each frame, column, row and pixels of what is sought, as `Targets.centres`."""
     patients: tuple[str, ...]
     """Of each frame."""
     times: Float32[np.ndarray, "n"]
@@ -60,14 +62,15 @@ class Frames:
         return len(self.rgb)
 
     @property
-    def with_polyp(self) -> NDArray[np.bool_]:
-        """True for each frame that shows more than a speck of a polyp, shape (n,)."""
-        return np.asarray((self.classes == POLYP).sum(axis=(1, 2)) >= _POLYP_PIXELS)
+    def with_sought(self) -> NDArray[np.bool_]:
+        """True for each frame that shows more than a speck of what is sought, shape (n,)."""
+        return np.asarray((self.classes == self.task.sought).sum(axis=(1, 2)) >= _SOUGHT_PIXELS)
 
     def every(self, stride: int) -> "Frames":
         """Return every so many frames, as views."""
         rows = slice(None, None, stride)
         return Frames(
+            self.task,
             self.camera,
             self.rgb[rows],
             self.log_exposure[rows],
@@ -94,18 +97,18 @@ class Batch:
     distance: Float[Tensor, "batch h w"]
     """Straight-line distance [m]; 0 where not known."""
     direction: Float[Tensor, "batch 3"]
-    """Unit vector down the lumen, camera axes."""
+    """Unit vector to the task's aim, camera axes."""
     visible: Float[Tensor, "batch"]
-    """1 where the direction is seen, else 0."""
+    """1 where the aim is seen, else 0."""
     rays: Float[Tensor, "batch 3 h w"]
     """Unit direction of each pixel, camera axes; 0 where the lens shows nothing."""
     centres: Float[Tensor, "batch h/4 w/4"]
-    """1 in the cell of each polyp's middle, falling off around it; see `centre_map`."""
+    """1 in the cell of each polyp's middle, or of the tip, falling off around it; see `centre_map`."""
     foreign: NDArray[np.bool_]
     """Which frames were made to look like those of a device whose gain is not known, shape (batch,)."""
 
 
-def open_dataset(folder: Path) -> DatasetIndex:
+def open_dataset(folder: Place) -> DatasetIndex:
     """Read dataset.json and refuse splits that share a patient.
 
     Raises:
@@ -118,7 +121,7 @@ def open_dataset(folder: Path) -> DatasetIndex:
 
 
 def load_split(
-    folder: Path,
+    folder: Place,
     split: str,
     *,
     threads: int = 2,
@@ -128,14 +131,14 @@ def load_split(
     """Decode a split into memory.
 
     Args:
-        folder: The data set.
+        folder: The data set; one at a URL is a `sim.remote.RemotePath`.
         split: A split of it, such as train.
         threads: Threads that decode.
         max_bytes: Bound of memory; of a larger split every second, third, ... frame is taken.
         advance: Called after each shard.
 
     Raises:
-        InputError: The data set is missing, damaged, empty, mixes lenses, or holds a patient of another split.
+        InputError: The data set is missing, damaged, empty, mixes lenses or tasks, or holds a patient of another split.
     """
     index = open_dataset(folder)
     paths, allowed = index.paths(folder, split), set(index.splits.get(split, ()))
@@ -143,7 +146,8 @@ def load_split(
     count = sum(info.count for info in infos)
     if count == 0:
         raise InputError(f"{folder}: expected frames in split {split!r}, found none")
-    camera = _first_camera(paths)
+    first = _first(paths)
+    camera, task = first.camera, first.task
     check_image_size(camera, f"{folder}: {split}")
     stride = max(1, -(-count * camera.width * camera.height * _BYTES_A_PIXEL // max_bytes))
     kept = len(range(0, count, stride))
@@ -158,6 +162,8 @@ def load_split(
             for targets in _checked(pool.map(sample_targets, read_shard(path)), path, info.count):
                 if targets.patient not in allowed:
                     raise InputError(f"{path}: expected a patient of split {split!r}, found {targets.patient!r}")
+                if targets.task is not task:
+                    raise InputError(f"{path}: expected the task {task.name} of the split, found {targets.task.name}")
                 if targets.camera != camera:
                     raise InputError(f"{path}: expected the camera {camera} of the split, found {targets.camera}")
                 if number % stride == 0:
@@ -166,23 +172,33 @@ def load_split(
                     distance[row] = straight_distance(targets.depth, camera)
                     log_exposure[row], direction[row] = np.log(targets.exposure), targets.lumen_direction
                     visible[row], times[row] = targets.lumen_visible, targets.time
-                    centres.append(targets.polyp_centres)
+                    centres.append(targets.centres)
                     patients.append(targets.patient)
                 number += 1
             advance()
     return Frames(
-        camera, rgb, log_exposure, classes, distance, direction, visible, tuple(centres), tuple(patients), times
+        task,
+        camera,
+        rgb,
+        log_exposure,
+        classes,
+        distance,
+        direction,
+        visible,
+        tuple(centres),
+        tuple(patients),
+        times,
     )
 
 
-def _first_camera(paths: Sequence[Path]) -> Camera:
+def _first(paths: Sequence[Place]) -> Targets:
     for path in paths:
         for sample in read_shard(path):
-            return sample_targets(sample).camera
+            return sample_targets(sample)
     raise InputError(f"{paths[0]}: expected frames as dataset.json says, found none")
 
 
-def _checked(frames: Iterable[Targets], path: Path, count: int) -> Iterator[Targets]:
+def _checked(frames: Iterable[Targets], path: Place, count: int) -> Iterator[Targets]:
     """Pass the frames of a shard on, no more and no fewer than the data set says.
 
     Raises:
@@ -197,15 +213,15 @@ def _checked(frames: Iterable[Targets], path: Path, count: int) -> Iterator[Targ
         raise InputError(f"{path}: expected {count} frames as dataset.json says, found {found}")
 
 
-def balanced_order(with_polyp: Bool[np.ndarray, "n"], share: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Order an epoch of n frames so that about `share` of them show a polyp.
+def balanced_order(with_sought: Bool[np.ndarray, "n"], share: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Order an epoch of n frames so that about `share` of them show what is sought, such as a polyp.
 
     Polyps are in a few per cent of the pixels of some of the frames; seen as rarely, the network learns to deny them.
     Frames with one are repeated, or those without left out, only as far as that needs; within a kind no frame comes
     again before all of it have come.
     """
-    count = len(with_polyp)
-    having, lacking = np.flatnonzero(with_polyp), np.flatnonzero(~with_polyp)
+    count = len(with_sought)
+    having, lacking = np.flatnonzero(with_sought), np.flatnonzero(~with_sought)
     if len(having) == 0 or len(lacking) == 0 or len(having) >= share * count:
         return rng.permutation(count)
     wanted = round(share * count)
@@ -243,12 +259,15 @@ def cut_batch(
             frames.centres[row],
             frames.direction[row],
             bool(frames.visible[row]),
+            frames.task.sought,
         )
         if rng is not None:
             view = _turned(view, allowed[rng.integers(len(allowed))])
             view = zoomed(view, rng) if widely else view
             foreign[place] = widely and rng.random() < _FOREIGN
             view = from_another_device(view, rng) if foreign[place] else view
+            if "target" in frames.task.heads and not len(view.centres):  # cut off, or covered
+                view = replace(view, visible=False)
         views.append(view)
 
     def stack(name: str) -> Tensor:

@@ -10,12 +10,11 @@ from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
 from assets.errors import InputError
-from perception.baseline import HueThreshold, fit_hue_threshold, polyp_counts
+from perception.baseline import HueThreshold, fit_hue_threshold, sought_counts
 from perception.calibration import ReliabilityCounts, sureness
 from perception.dataset import Frames, cut_batch, load_split, open_dataset
 from perception.metrics import angular_error, bootstrap_by_group, confusion, depth_errors, segmentation_scores
 from perception.network_outputs import EndoscopyNet
-from perception.prediction import CLASSES
 from perception.predictor import Predictor, ray_planes
 
 _BATCH = 16
@@ -59,12 +58,12 @@ class Measurements:
     angle: Float64[np.ndarray, "n"]
     """Angle between predicted and true direction [rad]."""
     visible_right: Float64[np.ndarray, "n"]
-    """1 where it was told right whether the way ahead is seen, else 0."""
+    """1 where it was told right whether the aim is seen, else 0."""
     calibration_error: float
     """Expected calibration error of the classes over all pixels that the lens shows."""
 
     def mean_dice(self) -> float:
-        """Mean over patients of the mean Dice over wall, polyp and lumen, background left out."""
+        """Mean over patients of the mean Dice over the classes, background left out."""
         return float(np.nanmean([_mean_dice(counts) for counts in self.counts.values()]))
 
 
@@ -72,17 +71,19 @@ def evaluate_model(data: Path, model: Path, *, split: str = "test", device: str 
     """Measure a model on a split of a data set, beside a hue threshold fitted on its split train.
 
     Raises:
-        InputError: Data or model are missing or damaged, or the data's camera is not the model's.
+        InputError: Data or model are missing or damaged, or the data's task or camera is not the model's.
     """
     predictor = Predictor.load(model, device=device)
     frames = load_split(data, split)
+    if frames.task is not predictor.config.task:
+        raise InputError(f"{data}: expected the model's task {predictor.config.task.name}, found {frames.task.name}")
     if frames.camera != predictor.config.camera:
         raise InputError(f"{data}: expected the model's camera {predictor.config.camera}, found {frames.camera}")
     subset = subset_name(data, split)
     measured = measure(predictor.network, frames, predictor.device)
     found = model_figures(measured, frames, subset)
     train = load_split(data, "train")
-    return found + hue_figures(fit_hue_threshold(train.rgb, train.classes), frames, subset)
+    return found + hue_figures(fit_hue_threshold(train.rgb, train.classes, train.task.sought), frames, subset)
 
 
 def subset_name(data: Path, split: str) -> str:
@@ -100,7 +101,8 @@ def measure(network: EndoscopyNet, frames: Frames, device: torch.device) -> Meas
     rays = ray_planes(frames.camera, device)
     ray_z = rays[2].cpu().numpy()
     shown, reliability = ray_z > 0, ReliabilityCounts()
-    counts = {name: np.zeros((len(CLASSES), len(CLASSES)), np.int64) for name in dict.fromkeys(frames.patients)}
+    many = len(frames.task.classes)
+    counts = {name: np.zeros((many, many), np.int64) for name in dict.fromkeys(frames.patients)}
     depth, angle, right = np.empty((len(frames), 4)), np.empty(len(frames)), np.empty(len(frames))
     with torch.inference_mode():
         for start in range(0, len(frames), _BATCH):
@@ -116,7 +118,7 @@ def measure(network: EndoscopyNet, frames: Frames, device: torch.device) -> Meas
             correct = predicted == frames.classes[rows]
             reliability.add(sureness(outputs.class_logits)[:, shown], correct[:, shown])
             for place, row in enumerate(rows):
-                counts[frames.patients[row]] += confusion(predicted[place], frames.classes[row], len(CLASSES))
+                counts[frames.patients[row]] += confusion(predicted[place], frames.classes[row], many)
                 valid = truths[place] > 0
                 raw = depth_errors(depths[place], truths[place], valid)
                 scaled = depth_errors(depths[place], truths[place], valid, median_scaled=True)
@@ -127,17 +129,18 @@ def measure(network: EndoscopyNet, frames: Frames, device: torch.device) -> Meas
 def model_figures(measured: Measurements, frames: Frames, subset: str) -> list[Figure]:
     """Turn measurements into figures with intervals."""
     size = f"{frames.camera.width} x {frames.camera.height} px, {len(frames)} frames"
+    names = frames.task.classes[1:]
     pooled = f"pixels pooled per patient, mean over patients; absent and not predicted: left out; {size}"
     found = [
         _by_patient(
             "model.dice.mean",
             {name: _mean_dice(counts) for name, counts in measured.counts.items()},
             subset,
-            f"mean of wall, polyp and lumen, background left out; {pooled}",
+            f"mean of {', '.join(names[:-1])} and {names[-1]}, background left out; {pooled}",
         )
     ]
     for score in ("dice", "iou", "precision", "recall"):
-        for index, name in enumerate(CLASSES[1:], 1):
+        for index, name in enumerate(names, 1):
             values = {
                 patient: float(getattr(segmentation_scores(counts), score)[index])
                 for patient, counts in measured.counts.items()
@@ -147,11 +150,14 @@ def model_figures(measured: Measurements, frames: Frames, subset: str) -> list[F
         how = f"z-depth; {how}; mean over frames; {size}"
         found.append(_by_frame(f"model.depth.{name}", measured.depth[:, column], frames, subset, unit, how))
     degrees = np.degrees(measured.angle)
-    for name, rows in (("visible", frames.visible), ("hidden", ~frames.visible)):
-        how = f"angle to the true direction of the lumen; mean over frames where it is {name}; {size}"
+    aim, kinds = frames.task.aim, [("visible", frames.visible)]
+    if "direction" in frames.task.heads:
+        kinds.append(("hidden", ~frames.visible))
+    for name, rows in kinds:
+        how = f"angle to the true direction of {aim}; mean over frames where it is {name}; {size}"
         angles = np.where(rows, degrees, np.nan)
         found.append(_by_frame(f"model.direction.error_{name}_deg", angles, frames, subset, "deg", how))
-    how = f"share of frames where it is told right whether the direction is seen; {size}"
+    how = f"share of frames where it is told right whether {aim} is seen; {size}"
     found.append(_by_frame("model.direction.visible_accuracy", measured.visible_right, frames, subset, "1", how))
     how = f"expected calibration error of the class called, 15 equal bins, over the pixels that the lens shows; {size}"
     found.append(
@@ -170,16 +176,17 @@ def model_figures(measured: Measurements, frames: Frames, subset: str) -> list[F
 
 
 def hue_figures(threshold: HueThreshold, frames: Frames, subset: str) -> list[Figure]:
-    """Measure how well a hue threshold finds polyps."""
+    """Measure how well a hue threshold finds what is sought."""
+    sought = frames.task.sought
     counts = {name: np.zeros((2, 2), np.int64) for name in dict.fromkeys(frames.patients)}
     for patient, rgb, classes in zip(frames.patients, frames.rgb, frames.classes, strict=True):
-        counts[patient] += polyp_counts(threshold(rgb), classes)
+        counts[patient] += sought_counts(threshold(rgb), classes, sought)
     values = {patient: float(segmentation_scores(pooled).dice[1]) for patient, pooled in counts.items()}
     how = (
         f"best interval of hues on the training frames ({2 * threshold.first} deg, {2 * threshold.width} deg wide; "
         f"Dice {threshold.fitted_dice:.3f} there); pixels pooled per patient, mean over patients"
     )
-    return [_by_patient("hue_threshold.dice.polyp", values, subset, how)]
+    return [_by_patient(f"hue_threshold.dice.{frames.task.classes[sought]}", values, subset, how)]
 
 
 def _mean_dice(counts: NDArray[np.int64]) -> float:

@@ -9,11 +9,11 @@ from torch.nn import functional
 
 from perception.dataset import Batch
 from perception.network_outputs import Outputs
-from perception.prediction import CLASSES, POLYP
+from perception.tasks import PerceptionTask
 
-_CLASS_WEIGHTS = (0.5, 1.0, 5.0, 1.0)  # of CLASSES; polyps have few of the pixels, and Dice alone never finds them
 _GRADIENT_SHIFT = 2  # px; neighbours nearer than this differ by less than the noise
-_HIDDEN = 0.3  # weight of a frame whose way ahead is not seen: there is less to tell it by
+_TARGET = 5  # weight of the heat map of a target beside that of centres: all hangs on its one peak
+_HIDDEN = 0.3  # weight of a frame whose way ahead is not seen: there is less to tell it by. A target has none then
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Losses:
     cross_entropy: Tensor
     """Of the classes, weighted by class."""
     dice: Tensor
-    """1 - soft Dice, mean over wall, polyp and lumen."""
+    """1 - soft Dice, mean over the classes but the background."""
     depth: Tensor
     """Absolute error of the log of the distance; about the relative error."""
     gradient: Tensor
@@ -33,9 +33,9 @@ class Losses:
     direction: Tensor
     """1 - cosine of the angle between the directions."""
     visible: Tensor
-    """Binary cross-entropy of the visibility of the way ahead."""
+    """Binary cross-entropy of whether the aim is seen."""
     centres: Tensor
-    """Focal loss of the heat map of polyps' centres."""
+    """Focal loss of the heat map of centres, or of the target."""
 
     @property
     def total(self) -> Tensor:
@@ -52,7 +52,7 @@ class Losses:
         )
 
 
-def losses(outputs: Outputs, batch: Batch) -> Losses:
+def losses(outputs: Outputs, batch: Batch, task: PerceptionTask) -> Losses:
     """Compare what the network says with the truth."""
     valid = batch.distance > 0
     truth = torch.log(batch.distance.clamp_min(1e-4))
@@ -60,19 +60,19 @@ def losses(outputs: Outputs, batch: Batch) -> Losses:
     depth = masked_mean(error, valid)
     # The scale learns from the error as it is; it must not trade a worse depth for an honest doubt.
     likelihood = error.detach() * torch.exp(-outputs.log_scale) + outputs.log_scale
-    weight = torch.where(batch.visible > 0, 1.0, _HIDDEN)
+    weight = torch.where(batch.visible > 0, 1.0, _HIDDEN if "direction" in task.heads else 0.0)
     turn = 1 - (outputs.direction * batch.direction).sum(dim=1)
     return Losses(
         cross_entropy=functional.cross_entropy(
-            outputs.class_logits, batch.classes, torch.tensor(_CLASS_WEIGHTS, device=truth.device)
+            outputs.class_logits, batch.classes, torch.tensor(task.class_weights, device=truth.device)
         ),
-        dice=soft_dice_loss(outputs.class_logits.softmax(dim=1), batch.classes),
+        dice=soft_dice_loss(outputs.class_logits.softmax(dim=1), batch.classes, task.sought),
         depth=depth,
         gradient=gradient_loss(outputs.log_distance, truth, valid),
         scale=masked_mean(likelihood, valid),
-        direction=(weight * turn).sum() / weight.sum(),
+        direction=(weight * turn).sum() / weight.sum().clamp_min(0.1),
         visible=functional.binary_cross_entropy_with_logits(outputs.visible_logit, batch.visible),
-        centres=centre_loss(outputs.centre_logits, batch.centres),
+        centres=(_TARGET if "target" in task.heads else 1) * centre_loss(outputs.centre_logits, batch.centres),
     )
 
 
@@ -88,19 +88,19 @@ def centre_loss(logits: Float[Tensor, "batch h w"], truth: Float[Tensor, "batch 
 
 
 def soft_dice_loss(
-    probabilities: Float[Tensor, "batch classes h w"], classes: Int64[Tensor, "batch h w"]
+    probabilities: Float[Tensor, "batch classes h w"], classes: Int64[Tensor, "batch h w"], sought: int
 ) -> Float[Tensor, ""]:
-    """1 - soft Dice of wall, polyp and lumen, each pooled over the batch, so that a frame without a class says little.
+    """1 - soft Dice of each class but the background, pooled over the batch: a frame without a class says little.
 
-    Milletari et al., V-Net, 3DV 2016, doi:10.1109/3DV.2016.79, here with plain sums in the denominator. The polyp's
-    counts double in the mean: it is the smallest and the one that is searched for.
+    Milletari et al., V-Net, 3DV 2016, doi:10.1109/3DV.2016.79, here with plain sums in the denominator. That of
+    the class `sought` counts double in the mean: it is the smallest and the one that is searched for.
     """
     total, weights = probabilities.new_zeros(()), 0.0
-    for index in range(1, len(CLASSES)):
+    for index in range(1, probabilities.shape[1]):
         truth = (classes == index).to(probabilities.dtype)
         share = probabilities[:, index]
         dice = (2 * (share * truth).sum() + 1) / (share.sum() + truth.sum() + 1)
-        weight = 2.0 if index == POLYP else 1.0
+        weight = 2.0 if index == sought else 1.0
         total, weights = total + weight * (1 - dice), weights + weight
     return total / weights
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from perception.checkpoint import ModelConfig, load_model
-from perception.prediction import CLASSES, LUMEN_DISTANCE
+from perception.tasks import PerceptionTask
 from sim.atomic import atomic_file
 
 _SHOWN = (
@@ -17,12 +17,16 @@ _SHOWN = (
     "model.precision.polyp",
     "model.recall.polyp",
     "model.dice.lumen",
+    "model.dice.liver",
+    "model.dice.instrument",
     "model.depth.abs_rel",
     "model.depth.delta_1_25",
     "model.direction.error_visible_deg",
     "model.direction.error_hidden_deg",
+    "model.direction.visible_accuracy",
     "model.ece",
     "hue_threshold.dice.polyp",
+    "hue_threshold.dice.instrument",
 )
 
 
@@ -52,15 +56,13 @@ def model_card(config: ModelConfig, parameters: int, size: int) -> str:
     camera, training = config.camera, config.training
     options: Mapping[str, Any] = training.get("options", {})
     lines = [
-        f"# Endoscopy network, size {config.size}",
+        f"# Endoscopy network for {config.task.name}, size {config.size}",
         "",
         "Made by `trocar train`. Research software, not a medical device.",
         "",
         "## What it does",
         "",
-        f"From one frame and the gain of its exposure it tells each pixel's class ({', '.join(CLASSES)}; lumen is what "
-        f"lies beyond {1000 * LUMEN_DISTANCE:.0f} mm), its depth and how uncertain both are, the direction of the "
-        "lumen, and the centres of polyps.",
+        _abilities(config.task),
         "",
         f"- {parameters / 1e6:.2f} million weights, {size / 1e6:.1f} MB.",
         f"- Learned for {camera.width} x {camera.height} px through a {camera.model} lens, fx = {camera.fx:.1f} px. "
@@ -82,13 +84,22 @@ def model_card(config: ModelConfig, parameters: int, size: int) -> str:
         "",
         "## Limits",
         "",
-        "- Learned from simulated colons. On real frames it has to be measured anew (`trocar evaluate-real`).",
+        "- Learned from simulated patients. On real frames it has to be measured anew (`trocar evaluate-real`).",
         "- Depth needs the true gain of the exposure; without it only its shape means something.",
         "- Its uncertainty is calibrated on simulated patients like those it learned from, not on anything else.",
-        "- It tells neither the kind of a polyp nor any other finding, and must not be used on patients.",
+        "- It tells no finding but what is named above, and must not be used on patients.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _abilities(task: PerceptionTask) -> str:
+    far = "" if task.lumen_distance is None else f"; lumen is what lies beyond {1000 * task.lumen_distance:.0f} mm"
+    centres = f", and the centres of what is {task.classes[task.sought]}" if "centres" in task.heads else ""
+    return (
+        f"From one frame and the gain of its exposure it tells each pixel's class ({', '.join(task.classes)}{far}), "
+        f"its depth and how uncertain both are, the direction of {task.aim} and whether it is seen{centres}."
+    )
 
 
 def _table(figures: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -102,7 +113,7 @@ def _table(figures: Sequence[Mapping[str, Any]]) -> list[str]:
         rows.append(f"| {figure['name']} | {figure['subset']} | {figure['value']:.3g}{unit} | {interval} |")
     if not rows:
         return ["None are kept with the model."]
-    how = "Polyps pooled per patient; an absent class that is not predicted is left out; 95 % intervals by patient."
+    how = "Classes pooled per patient; an absent class that is not predicted is left out; 95 % intervals by patient."
     return ["| figure | on | value | 95 % interval |", "|---|---|---|---|", *rows, "", how]
 
 

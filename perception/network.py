@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from perception.activations import Activation, activate, pieces
-from perception.network_outputs import PIXEL_OUTPUTS, EndoscopyNet, Outputs, log_radiance, pixel_outputs
+from perception.network_outputs import NO_PEAK, EndoscopyNet, Outputs, aim_at_peak, log_radiance, pixel_outputs
 from perception.pixel_network import PixelNet
+from perception.tasks import COLONOSCOPY, PerceptionTask
 
 Size = Literal["S", "M", "L", "mlp", "linear"]
 """Of the network; mlp and linear are baselines that see each pixel by itself (`perception.pixel_network`)."""
@@ -36,8 +37,8 @@ _IMAGE_CHANNELS = 4  # red, green, blue, log radiance
 class UNet(EndoscopyNet):
     """The network; one definition for every size, and images of any size that STRIDE divides."""
 
-    def __init__(self, size: Size, activation: Activation) -> None:
-        super().__init__()
+    def __init__(self, size: Size, activation: Activation, task: PerceptionTask) -> None:
+        super().__init__(task)
         convolution = partial(_Convolution, activation=activation)
         widths, blocks = _WIDTHS[size], _BLOCKS[size]
         self.stem = convolution(4 * _IMAGE_CHANNELS + 4, widths[0])
@@ -51,11 +52,15 @@ class UNet(EndoscopyNet):
         self.context = nn.Linear(widths[-1], widths[-1])
         self.lateral = nn.ModuleList([nn.Conv2d(b, a, 1) for a, b in pairwise(widths)])
         self.decode = nn.ModuleList([convolution(width, width) for width in widths[:-1]])
-        self.pixels = nn.Conv2d(widths[0], 4 * PIXEL_OUTPUTS, 3, padding=1)
-        self.heat = nn.Conv2d(widths[-2], 1, 1)
-        self.centres = nn.Sequential(convolution(widths[1], widths[1]), nn.Conv2d(widths[1], 1, 1))
+        self.pixels = nn.Conv2d(widths[0], 4 * self.maps, 3, padding=1)
+        self.heat = nn.Conv2d(widths[-2], 1, 1) if "direction" in task.heads else None
+        self.centres = None
+        if "centres" in task.heads or "target" in task.heads:
+            self.centres = nn.Sequential(convolution(widths[1], widths[1]), nn.Conv2d(widths[1], 1, 1))
         self.start_rare()
-        self.frame = nn.Sequential(nn.Linear(widths[-1] + 3, 64), nn.ReLU(inplace=True), nn.Linear(64, 4))
+        self.frame = None
+        if "direction" in task.heads:
+            self.frame = nn.Sequential(nn.Linear(widths[-1] + 3, 64), nn.ReLU(inplace=True), nn.Linear(64, 4))
 
     def forward(
         self,
@@ -88,14 +93,26 @@ class UNet(EndoscopyNet):
         for lateral, decode, skip in zip(reversed(self.lateral), reversed(self.decode), reversed(skips), strict=True):
             x = decode(skip + functional.interpolate(lateral(x), scale_factor=2.0, mode="nearest"))
             maps_by_stride.append(x)  # h/8, h/4, h/2
-        heat = self.heat(maps_by_stride[0])  # (B, 1, h/8, w/8)
-        centres = self.centres(maps_by_stride[1])[:, 0].float()  # (B, h/4, w/4)
-        maps = functional.pixel_shuffle(self.pixels(x), 2).float()  # (B, 6, h, w)
-        direction, visible = self._ahead(heat, pooled, rays)
+        if self.centres is not None:
+            centres = self.centres(maps_by_stride[1])[:, 0].float()  # (B, h/4, w/4)
+        else:
+            centres = torch.full_like(maps_by_stride[1][:, 0], NO_PEAK, dtype=torch.float32)
+        maps = functional.pixel_shuffle(self.pixels(x), 2).float()  # (B, classes + 2, h, w)
+        if self.heat is not None:
+            direction, visible = self._ahead(self.heat(maps_by_stride[0]), pooled, rays)
+        else:
+            direction, visible = aim_at_peak(centres, rays)
         return pixel_outputs(maps, direction, visible, centres)
 
     def _ahead(self, heat: Tensor, pooled: Tensor, rays: Tensor) -> tuple[Tensor, Tensor]:
-        """Add the mean ray under a heat map, right when the way is seen, and what the frame says when it is not."""
+        """Add the mean ray under a heat map, right when the way is seen, and what the frame says when it is not.
+
+        Args:
+            heat: Logits, (B, 1, h/8, w/8).
+            pooled: What the frame is like, (B, c).
+            rays: (B or 1, 3, h, w).
+        """
+        assert self.frame is not None
         coarse = functional.avg_pool2d(rays, 8).flatten(2).float()  # (B or 1, 3, n)
         share = heat.flatten(1).float().softmax(dim=1)  # (B, n)
         seen = (share[:, None] * coarse).sum(dim=2)  # (B, 3)
@@ -137,10 +154,10 @@ class _Residual(nn.Module):
         return cast(Tensor, self.second(self.first(x), x))
 
 
-def build(size: Size, activation: Activation = "relu") -> EndoscopyNet:
+def build(size: Size, activation: Activation = "relu", task: PerceptionTask = COLONOSCOPY) -> EndoscopyNet:
     """Make a network with fresh weights from torch's generator, in the memory layout that is quickest."""
     by_pixel = size == "mlp" or size == "linear"
-    network = PixelNet(size == "mlp", activation) if by_pixel else UNet(size, activation)
+    network = PixelNet(size == "mlp", activation, task) if by_pixel else UNet(size, activation, task)
     nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)
     return network
 

@@ -19,7 +19,7 @@ from perception.checkpoint import ModelConfig, load_model
 from perception.device import choose_device
 from perception.network import fold_norms
 from perception.network_outputs import EndoscopyNet, Outputs
-from perception.prediction import CLASSES, Prediction
+from perception.prediction import Prediction
 from sim.camera import Camera
 
 
@@ -136,7 +136,7 @@ def _maps(outputs: Outputs, rays: Tensor) -> Tensor:
 
 
 def _prediction(maps: NDArray[np.float32], ahead: NDArray[np.float64], centres: NDArray[np.float32]) -> Prediction:
-    count = len(CLASSES)
+    count = len(maps) - 3
     probabilities, depth, scale, shown = maps[:count], maps[count], maps[count + 1], maps[count + 2] > 0.5
     doubt = np.where(shown, 1 - (1 - class_entropy(probabilities)) * np.exp(-scale), 0).astype(np.float32)
     return Prediction(

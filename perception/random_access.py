@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from assets.errors import InputError
 from perception.dataset import open_dataset
+from sim.remote import RemotePath
 from sim.shards import Sample
 
 Item = TypeVar("Item")
@@ -19,7 +20,7 @@ Item = TypeVar("Item")
 class Place:
     """Where a frame lies."""
 
-    shard: Path
+    shard: Path | RemotePath
     key: str
     members: tuple[tuple[str, int, int], ...]
     """Name, first byte and length of each."""
@@ -31,11 +32,11 @@ class FrameDataset(Dataset[Item], Generic[Item]):
     It holds places, not frames: some 1 kB a frame. Workers of a DataLoader may share it; each opens the shards itself.
     """
 
-    def __init__(self, folder: Path, splits: Sequence[str], transform: Callable[[Sample], Item]) -> None:
+    def __init__(self, folder: Path | RemotePath, splits: Sequence[str], transform: Callable[[Sample], Item]) -> None:
         """Find every frame; the heads of the tar files are read, their content is not.
 
         Args:
-            folder: The data set.
+            folder: The data set; one at a URL is a `sim.remote.RemotePath`.
             splits: Such as train.
             transform: Makes of a sample what an item is, such as `perception.targets.sample_targets`; picklable for
                 workers that are spawned.
@@ -74,7 +75,7 @@ class FrameDataset(Dataset[Item], Generic[Item]):
         return self._transform(Sample(place.key, members, f"{place.shard.name}: {place.key}"))
 
 
-def places_in(path: Path) -> Iterator[Place]:
+def places_in(path: Path | RemotePath) -> Iterator[Place]:
     """Find each frame of a shard.
 
     Raises:

@@ -6,7 +6,6 @@ epoch alone. A stream can be left anywhere and taken up again at the very next f
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from assets.errors import InputError
 from perception.dataset import open_dataset
+from sim.remote import Place
 from sim.shards import Sample, read_shard
 
 Item = TypeVar("Item")
@@ -37,7 +37,7 @@ class FrameStream(IterableDataset[Item], Generic[Item]):
 
     def __init__(
         self,
-        folder: Path,
+        folder: Place,
         splits: Sequence[str],
         transform: Callable[[Sample], Item],
         *,
@@ -50,7 +50,7 @@ class FrameStream(IterableDataset[Item], Generic[Item]):
         """Open the data set; no shard is read yet.
 
         Args:
-            folder: The data set.
+            folder: The data set; one at a URL is a `sim.remote.RemotePath`.
             splits: Such as train.
             transform: Makes of a sample what an item is, such as `perception.targets.sample_targets`.
             seed: Decides the order.

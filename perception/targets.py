@@ -1,6 +1,6 @@
 """From the ground truth of a frame to what the network should say of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from assets.errors import InputError
 from assets.labels import label_id
 from perception.prediction import LUMEN, LUMEN_DISTANCE, POLYP, WALL
+from perception.survey_classes import survey_class_map
+from perception.tasks import COLONOSCOPY, LIVER_SURVEY, PerceptionTask, task_named
 from sim.camera import Camera
 from sim.shards import Sample
 
@@ -20,6 +22,10 @@ LEAST_POLYP = 4
 """[px] A polyp of which less is seen has no centre."""
 
 _LABELS = (*_ON_WALL, "polyp")
+_NEEDED = {COLONOSCOPY.name: ("colon_wall", "polyp"), LIVER_SURVEY.name: ("liver",)}
+"""Labels whose ids a frame of the task must name."""
+
+_TIP_PIXELS = 64  # size that a tip is given: the heat map's peak is as narrow as it may be
 
 
 @dataclass(frozen=True)
@@ -33,21 +39,24 @@ class Targets:
     camera: Camera
     """The lens."""
     classes: UInt8[np.ndarray, "h w"]
-    """Ids of `perception.prediction.CLASSES`."""
+    """Ids of the task's classes."""
     depth: Float32[np.ndarray, "h w"]
     """z-depth [m]; 0 where nothing."""
     valid: Bool[np.ndarray, "h w"]
     """True where the depth is known."""
     lumen_direction: Float32[np.ndarray, "3"]
-    """Unit vector down the lumen, camera axes."""
+    """Unit vector to the task's aim, camera axes: down the lumen, or to the instrument's tip."""
     lumen_visible: bool
-    """Whether this direction is seen past the walls."""
-    polyp_centres: Float32[np.ndarray, "polyps 3"]
-    """Column u, row v [px] and visible pixels of each polyp that is nearer than LUMEN_DISTANCE; the largest first."""
+    """Whether the aim is seen."""
+    centres: Float32[np.ndarray, "n 3"]
+    """Column u, row v [px] and visible pixels of each polyp that is nearer than LUMEN_DISTANCE, the largest first; or
+    of the tip, if it is seen."""
     time: float
     """Simulated time of the frame in its episode [s]; 0 where the sample does not say."""
     patient: str
-    """Whose colon it is; splits and intervals go by this."""
+    """Splits and intervals go by this."""
+    task: PerceptionTask
+    """What the frame was recorded for."""
 
 
 def sample_targets(sample: Sample) -> Targets:
@@ -66,7 +75,16 @@ def sample_targets(sample: Sample) -> Targets:
                 f"{sample.where}.{name}.png: expected {camera.width} x {camera.height} px as its camera, "
                 f"found {array.shape[1]} x {array.shape[0]}"
             )
-    classes = class_map(semantic, depth, camera, labels=_labels(meta, sample.where))
+    # Frames recorded before there was a second task name none.
+    task = task_named(meta.get("task", COLONOSCOPY.name), f"{sample.where}.meta.json: task")
+    labels = _labels(meta, _NEEDED[task.name], sample.where)
+    direction, visible = _direction(meta, sample.where), _flag(meta, "lumen_visible", sample.where)
+    if task is COLONOSCOPY:
+        classes = class_map(semantic, depth, camera, labels=labels)
+        centres = polyp_centres(classes, instance)
+    else:
+        classes = survey_class_map(semantic, depth, labels=labels)
+        centres = tip_centre(direction, camera) if visible else np.zeros((0, 3), np.float32)
     return Targets(
         rgb=rgb,
         exposure=_positive(meta, "exposure", sample.where),
@@ -74,11 +92,12 @@ def sample_targets(sample: Sample) -> Targets:
         classes=classes,
         depth=depth,
         valid=depth > 0,
-        lumen_direction=_direction(meta, sample.where),
-        lumen_visible=_flag(meta, "lumen_visible", sample.where),
-        polyp_centres=polyp_centres(classes, instance),
+        lumen_direction=direction,
+        lumen_visible=visible,
+        centres=centres,
         time=_time(meta, sample.where),
         patient=_text(meta, "patient", sample.where),
+        task=task,
     )
 
 
@@ -99,6 +118,17 @@ def polyp_centres(classes: UInt8[np.ndarray, "h w"], instance: UInt16[np.ndarray
     v = np.bincount(member, weights=rows, minlength=len(ids)) / np.maximum(pixels, 1)
     found = np.column_stack([u, v, pixels])[pixels >= LEAST_POLYP]
     return found[np.argsort(-found[:, 2], kind="stable")].astype(np.float32)
+
+
+def tip_centre(direction: Float32[np.ndarray, "3"], camera: Camera) -> NDArray[np.float32]:
+    """Return column u and row v [px] of what lies in a direction (camera axes), and the size it is given.
+
+    Returns:
+        Shape (1, 3); none, (0, 3), if it is outside of the picture.
+    """
+    pixel, before = camera.project(direction[None].astype(np.float64))
+    inside = before & ((pixel > -0.5) & (pixel < np.array([camera.width, camera.height]) - 0.5)).all(axis=1)
+    return np.column_stack([pixel, np.full(1, _TIP_PIXELS)])[inside].astype(np.float32)
 
 
 def class_map(
@@ -159,10 +189,12 @@ def camera_from_json(stored: Any, where: str) -> Camera:
         raise InputError(f"{where}: expected a camera, found {type(error).__name__}: {error}") from None
 
 
-def _labels(meta: Mapping[str, Any], where: str) -> dict[str, int]:
+def _labels(meta: Mapping[str, Any], needed: Sequence[str], where: str) -> dict[str, int]:
     labels = meta.get("labels")
-    if not isinstance(labels, dict) or not all(isinstance(labels.get(name), int) for name in ("colon_wall", "polyp")):
-        raise InputError(f"{where}.meta.json: expected labels with ids of colon_wall and polyp, found {labels!r:.100}")
+    if not isinstance(labels, dict) or not all(isinstance(labels.get(name), int) for name in needed):
+        raise InputError(
+            f"{where}.meta.json: expected labels with ids of {' and '.join(needed)}, found {labels!r:.100}"
+        )
     return labels
 
 

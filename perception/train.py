@@ -20,12 +20,13 @@ from perception.augment import jitter
 from perception.baseline import fit_hue_threshold
 from perception.calibration import calibrate
 from perception.checkpoint import ModelConfig, save_model
-from perception.dataset import Batch, balanced_order, cut_batch, load_split, open_dataset
+from perception.dataset import Batch, Frames, balanced_order, cut_batch, load_split, open_dataset
 from perception.device import choose_device, trains_in_bfloat16
 from perception.evaluate import Figure, hue_figures, measure, model_figures, subset_name
 from perception.losses import Losses
 from perception.model_card import write_model_card
 from perception.network import Size
+from perception.tasks import COLONOSCOPY, task_named
 from perception.training_board import write_board
 from perception.training_state import (
     fresh_state,
@@ -58,6 +59,8 @@ class TrainOptions:
     """Data set with splits train, validation and maybe test."""
     out: Path
     """Folder of the training; an unfinished training with the same options is resumed."""
+    task: str | None = None
+    """What the network is for: colonoscopy or liver_survey; if not given, what the data were recorded for."""
     size: Size = "S"
     """Size of the network; or a baseline that sees each pixel by itself: mlp, linear."""
     activation: Activation = "relu"
@@ -73,7 +76,7 @@ class TrainOptions:
     weight_decay: float = 1e-2
     """Of AdamW."""
     polyp_share: float = 0.5
-    """Share of an epoch's frames that show a polyp; they are repeated as far as that needs."""
+    """Share of an epoch's frames that show a polyp, or what else is sought; they are repeated as far as that needs."""
     wide: float = 0.6
     """Share of the training, from its beginning, in which frames are altered widely: magnified, or made to look like
     those of another device. So a network learns to know other scopes, more slowly; it ends with what it will see."""
@@ -95,6 +98,8 @@ class TrainOptions:
                 raise InputError(f"train: expected {name} above 0, found {value}")
         if self.batch < 2:
             raise InputError(f"train: expected a batch of at least 2 (batch norm), found {self.batch}")
+        if self.task is not None:
+            task_named(self.task, "train: task")
         if not 0 <= self.weight_decay < math.inf or not 0 <= self.polyp_share <= 1 or not 0 <= self.wide <= 1:
             raise InputError(
                 f"train: expected a weight_decay of 0 or more, polyp_share and wide within 0 and 1, "
@@ -135,21 +140,30 @@ def train(options: TrainOptions) -> list[Figure]:
         read = partial(bar.advance, reading)
         frames = load_split(options.data, "train", threads=options.threads, advance=read)
         held_out = load_split(options.data, "validation", threads=options.threads, advance=read)
+        for one in (frames, held_out):
+            if one.task.name != (options.task or frames.task.name):
+                raise InputError(
+                    f"{options.data}: expected frames for the task {options.task or frames.task.name}, "
+                    f"found them for {one.task.name}"
+                )
+        task = frames.task
         if held_out.camera != frames.camera:
             raise InputError(f"{options.data}: expected one camera, found {frames.camera} and {held_out.camera}")
         if len(frames) < options.batch:
             raise InputError(f"{options.data}: expected at least {options.batch} training frames, found {len(frames)}")
         bar.update(reading, note=f"{len(frames)} to train, {len(held_out)} to validate")
         some_held_out = held_out.every(-(-len(held_out) // _VALIDATION_FRAMES))
-        with_polyp = frames.with_polyp
+        with_sought = frames.with_sought
         steps_per_epoch = len(frames) // options.batch
         steps = options.epochs * steps_per_epoch
 
         # State: fresh, or that of an unfinished training.
-        state = fresh_state(options.size, options.seed, options.weight_decay, device, options.activation)
-        identity = _identity(options) | {"index_sha256": index.index_sha256}
+        state = fresh_state(options.size, options.seed, options.weight_decay, device, options.activation, task)
+        identity = _identity(options) | {"task": task.name} | {"index_sha256": index.index_sha256}
         if (options.out / STATE).exists():
-            load_state(options.out / STATE, state, identity, {"activation": "relu", "wide": 0.6})
+            load_state(
+                options.out / STATE, state, identity, {"activation": "relu", "wide": 0.6, "task": COLONOSCOPY.name}
+            )
         keep_log_until(options.out / LOG, state.step)
         seconds_before, start = state.seconds, time.monotonic()
         done = options.done(state.step, steps, state.seconds)
@@ -161,7 +175,7 @@ def train(options: TrainOptions) -> list[Figure]:
             if done >= 1:
                 break
             # The order hangs on the epoch alone and a step's randomness on the step alone, so resuming repeats nothing.
-            order = balanced_order(with_polyp, options.polyp_share, np.random.default_rng([options.seed, 1, epoch]))
+            order = balanced_order(with_sought, options.polyp_share, np.random.default_rng([options.seed, 1, epoch]))
             sums, count, epoch_start = np.zeros(len(fields(Losses)) + 1), 0, time.monotonic()
 
             def cut(step: int, order: NDArray[np.int64] = order) -> tuple[Batch, np.random.Generator]:
@@ -203,9 +217,7 @@ def train(options: TrainOptions) -> list[Figure]:
                 if done >= 1:
                     break
                 if now - last_save > _SAVE_EVERY:
-                    save_model(
-                        options.out / MODEL, state.average, _config(options, identity, frames.camera, state.step)
-                    )
+                    save_model(options.out / MODEL, state.average, _config(options, identity, frames, state.step))
                     save_state(options.out / STATE, state, identity)
                     last_save = now
 
@@ -227,20 +239,20 @@ def train(options: TrainOptions) -> list[Figure]:
             write_board(options.out / BOARD, read_log(options.out / LOG))
             state.seconds = seconds_before + time.monotonic() - start
             done = options.done(state.step, steps, state.seconds)
-            save_model(options.out / MODEL, state.average, _config(options, identity, frames.camera, state.step))
+            save_model(options.out / MODEL, state.average, _config(options, identity, frames, state.step))
             save_state(options.out / STATE, state, identity)
             last_save = time.monotonic()
 
-        # Polyps were shown more often than they come: beliefs are made right for the held-out patients.
+        # What is sought was shown more often than they come: beliefs are made right for the held-out patients.
         before = measure(state.average, held_out, device).calibration_error
         calibration = calibrate(state.average, held_out, device)
-        config = _config(options, identity, frames.camera, state.step)
+        config = _config(options, identity, frames, state.step)
         config.training["calibration"] = asdict(calibration) | {"ece_before": before}
         save_model(options.out / MODEL, state.average, config)
 
         # Figures, on every frame of the patients held out.
         measuring = bar.add_task("measuring", total=None, note="")
-        threshold = fit_hue_threshold(frames.rgb, frames.classes)
+        threshold = fit_hue_threshold(frames.rgb, frames.classes, task.sought)
         figures: list[Figure] = []
         for split in ("validation", "test"):
             if not index.shards.get(split):
@@ -287,8 +299,9 @@ def _identity(options: TrainOptions) -> dict[str, Any]:
     return chosen
 
 
-def _config(options: TrainOptions, identity: dict[str, Any], camera: Any, step: int) -> ModelConfig:
-    return ModelConfig(options.size, camera, {"options": identity, "step": step}, options.activation)
+def _config(options: TrainOptions, identity: dict[str, Any], frames: Frames, step: int) -> ModelConfig:
+    training = {"options": identity, "step": step}
+    return ModelConfig(options.size, frames.camera, training, options.activation, frames.task)
 
 
 def _plain(name: str, subset: str, value: float, unit: str, n: int, how: str) -> Figure:

@@ -16,6 +16,7 @@ from perception.activations import Activation
 from perception.checkpoint import read_tensors, tensor_bytes
 from perception.network import Size, build
 from perception.network_outputs import EndoscopyNet
+from perception.tasks import COLONOSCOPY, PerceptionTask
 from sim.atomic import atomic_file
 
 
@@ -36,12 +37,17 @@ class TrainingState:
 
 
 def fresh_state(
-    size: Size, seed: int, weight_decay: float, device: torch.device, activation: Activation = "relu"
+    size: Size,
+    seed: int,
+    weight_decay: float,
+    device: torch.device,
+    activation: Activation = "relu",
+    task: PerceptionTask = COLONOSCOPY,
 ) -> TrainingState:
     """Start a training; the first weights hang on the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = build(size, activation).to(device)
+        network = build(size, activation, task).to(device)
     average = copy.deepcopy(network).requires_grad_(False).eval()
     parameters = list(network.parameters())
     # Norms and biases are few and set a scale: pulling them to zero only harms.

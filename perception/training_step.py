@@ -41,7 +41,7 @@ def backward(
     state.network.train()
     with torch.autocast(image.device.type, torch.bfloat16, enabled=mixed):
         outputs = state.network(image, log_exposure, batch.rays)
-    parts = losses(outputs, batch)
+    parts = losses(outputs, batch, state.network.task)
     state.optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(parts.total)
     return parts, clip_grad_norm_(state.network.parameters(), _CLIP)

@@ -12,12 +12,10 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
-from perception.prediction import POLYP
-
 _ZOOMED = 0.3  # share of the frames
 _ZOOM = (0.8, 2.0)  # smallest and largest magnification
-_AT_POLYP = 0.5  # share of the zooms of frames with polyps that go for one,
-_POLYP_SHARE = (0.01, 0.3)  # until it covers such a share of the picture, as in frames that people take of polyps,
+_AT_CENTRE = 0.5  # share of the zooms of frames with polyps (or a tip) that go for one,
+_SOUGHT_SHARE = (0.01, 0.3)  # until it covers such a share of the picture, as in frames that people take of polyps,
 _MOST_ZOOM = 4.0  # but no farther: there is no more detail
 _SURROUND, _BOX, _TEXT, _GLINTS, _JPEG = 0.6, 0.25, 0.4, 0.5, 0.5  # shares of the frames of other devices
 _MOST_GLINTS = 8
@@ -37,12 +35,14 @@ class View:
     """Straight-line distance [m]; 0 where not known."""
     rays: Float32[np.ndarray, "h w 3"]
     """Unit direction of each pixel, camera axes; 0 where the lens shows nothing."""
-    centres: Float32[np.ndarray, "polyps 3"]
-    """Column u, row v and number of pixels of each polyp."""
+    centres: Float32[np.ndarray, "n 3"]
+    """Column u, row v and number of pixels of each polyp, or of the tip."""
     direction: Float32[np.ndarray, "3"]
-    """Unit vector down the lumen, camera axes."""
+    """Unit vector to the task's aim, camera axes."""
     visible: bool
-    """Whether the direction is seen in this view."""
+    """Whether the aim is seen in this view."""
+    sought: int
+    """The class of what the centres are of."""
 
 
 def zoomed(view: View, rng: np.random.Generator) -> View:
@@ -53,9 +53,9 @@ def zoomed(view: View, rng: np.random.Generator) -> View:
     height, width = view.classes.shape
     middle, size = np.array([(width - 1) / 2, (height - 1) / 2]), np.array([width, height])
     polyp = None
-    if len(view.centres) and rng.random() < _AT_POLYP:
+    if len(view.centres) and rng.random() < _AT_CENTRE:
         polyp = view.centres[rng.integers(len(view.centres))]
-        share = np.exp(rng.uniform(*np.log(_POLYP_SHARE)))
+        share = np.exp(rng.uniform(*np.log(_SOUGHT_SHARE)))
         zoom = float(np.clip(np.sqrt(share * width * height / polyp[2]), 1, _MOST_ZOOM))
     # The window stays within the picture, or the picture within the window.
     room = np.abs(size / 2 * (1 - 1 / zoom))
@@ -132,7 +132,7 @@ def from_another_device(view: View, rng: np.random.Generator) -> View:
         rgb = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)
     rows, columns = (np.rint(view.centres[:, axis]).astype(int) for axis in (1, 0))
     kept = [
-        (classes[max(0, row - 2) : row + 3, max(0, column - 2) : column + 3] == POLYP).any()
+        (classes[max(0, row - 2) : row + 3, max(0, column - 2) : column + 3] == view.sought).any()
         for row, column in zip(rows, columns, strict=True)
     ]
     centres = view.centres[np.array(kept, np.bool_)]

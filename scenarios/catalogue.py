@@ -53,4 +53,5 @@ def driver_named(name: str, task: Task, model: str | None = None) -> Driver:
 
 
 def _model_driver(model: str | None, task: Task) -> Driver:
-    return Model(model_named(model or str(shipped_model(task.name))), task.controller())
+    predict = model_named(model or str(shipped_model(task.name)), task.name)
+    return Model(predict, task.controller(), len(task.classes))

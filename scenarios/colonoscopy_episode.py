@@ -82,6 +82,7 @@ class ColonoscopyEpisode:
         degradations: Degradations | None,
     ) -> None:
         """Put the scope back to its start."""
+        self.measuring = True
         self._scene = scene
         self._state = scene.reset(seed=seed, friction=friction, appearance=appearance, degradations=degradations)
         self._mucosa_object, self._mucosa_start = _mucosa(scene)
@@ -117,6 +118,8 @@ class ColonoscopyEpisode:
 
     def count(self, frame: Frame, prediction: Prediction) -> None:
         """Count mucosa seen and polyps found."""
+        if not self.measuring:
+            return
         triangles = self._scene.renderer.seen_triangles() - self._mucosa_start
         # A rolling shutter moves the frame's channels, and not what the renderer says of its triangles.
         on_mucosa = (frame.instance == 1 + self._mucosa_object) & (triangles < self._mucosa.triangle_count)

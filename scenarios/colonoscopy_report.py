@@ -81,4 +81,5 @@ REPORT = TaskReport(
     legend=("wall, nearer than 50 mm", "polyp", "lumen, farther than 50 mm"),
     far=0.10,
     map_note="The colon of {patient}, and the way of the scope's tip; a dot is where it ended.",
+    drawn=("polyps_found",),
 )

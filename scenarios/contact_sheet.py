@@ -17,10 +17,10 @@ _WIDTH = 128  # px, of a frame
 class ContactSheet:
     """Keeps thumbnails while frames go by."""
 
-    def __init__(self, count: int) -> None:
-        """Prepare for so many frames."""
+    def __init__(self, count: int, first: int = 0) -> None:
+        """Prepare for so many frames, of which those from the number `first` on are shown here."""
         self._every = max(1, -(-count // (_COLUMNS * _ROWS)))
-        self._seen = 0
+        self._seen = first
         self._tiles: list[UInt8[np.ndarray, "_h _w 3"]] = []
 
     def add(self, frame: Frame) -> None:
@@ -32,6 +32,12 @@ class ContactSheet:
             labels = cv2.resize(frame.semantic, size, interpolation=cv2.INTER_NEAREST)
             self._tiles.append(np.concatenate([rgb, id_colours(labels)]))
         self._seen += 1
+
+    def joined(self, later: "ContactSheet") -> "ContactSheet":
+        """Return a sheet with what this one and a later one have kept."""
+        both = ContactSheet(0)
+        both._tiles = self._tiles + later._tiles
+        return both
 
     def write(self, path: Path) -> None:
         """Write the sheet as a JPEG; nothing if no frame was shown.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from assets.errors import InputError
 from perception.metrics import bootstrap_by_group, confusion, segmentation_scores
 from perception.prediction import CLASSES
+from perception.tasks import TASKS
 from scenarios.figures import Figure
 from scenarios.models import model_named, shipped_model
 from scenarios.pictures import film_strip, image_bytes
@@ -46,8 +47,9 @@ class EvaluateRealOptions:
     """Folder for compared.png: every frame with the true mask and the predicted one, worst first."""
 
     def __post_init__(self) -> None:
-        if self.label not in CLASSES[1:]:
-            raise InputError(f"evaluate-real: expected a class of {', '.join(CLASSES[1:])}, found {self.label!r}")
+        known = dict.fromkeys(name for task in TASKS.values() for name in task.classes[1:])
+        if self.label not in known:
+            raise InputError(f"evaluate-real: expected a class of {', '.join(known)}, found {self.label!r}")
         if not (np.isfinite(self.exposure) and self.exposure > 0):
             raise InputError(f"evaluate-real: expected a positive exposure, found {self.exposure}")
         given = [value for value in (self.first, self.last) if value is not None]
@@ -75,7 +77,11 @@ def evaluate_real(options: EvaluateRealOptions) -> list[Figure]:
     predict = model_named(model)
     if options.out is not None:
         start_run(options.out, "trocar evaluate-real", options)
-    index = CLASSES.index(options.label)
+    config = getattr(predict, "config", None)
+    classes = CLASSES if config is None else config.task.classes
+    if options.label not in classes:
+        raise InputError(f"{model}: expected a model that tells {options.label}, found {', '.join(classes)}")
+    index = classes.index(options.label)
     frames: list[RealFrame] = []
     said: list[NDArray[np.bool_]] = []
     with progress("looking at real frames", len(pairs)) as advance:

@@ -1,39 +1,32 @@
 """`trocar dataset generate`: a scenario and a list of patients become shards, one shard a patient."""
 
-import zlib
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from assets.errors import InputError
-from assets.labels import load_labels
-from assets.sources import load_source, resolve_patients
+from assets.sources import resolve_patients
+from scenarios.cameras import camera_named
 from scenarios.catalogue import driver_named, scenario_named
-from scenarios.interface import Task
-from scenarios.loop import Moment, run_episode
 from scenarios.parallel import run_pieces
 from scenarios.progress import progress
 from scenarios.ray_executor import run_on_ray
-from scenarios.runs import cache_folder, source_name, start_run
+from scenarios.recording import MAX_EPISODES, Piece, Split, Wanted, label_ids, record_patient
+from scenarios.runs import source_name, start_run
 from sim.atomic import remove_leftovers
 from sim.codec import DEPTH_STEP
-from sim.dataset_index import DatasetIndex, write_dataset
-from sim.degradations.settings import Degradations, draw_degradations
-from sim.flow import FlowRecorder
+from sim.dataset_index import DatasetIndex, read_dataset, write_dataset
 from sim.folder_lock import exclusive
-from sim.frame import Frame
-from sim.render.appearance import Appearance, draw_appearance
-from sim.render.channels import EXTRAS, chosen
-from sim.shards import Sample, ShardInfo, encode, index_record, read_shard, shard_info, write_shard
+from sim.index_table import TABLE
+from sim.remote import Place, RemotePath, place_of
+from sim.shard_notes import is_notes, noted_records
+from sim.shards import ShardInfo
 
-Wanted = Literal["part", "distance", "object_point", "light_distance", "flow", "flow_back"]
-Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-SOUGHT_SHARE = 0.002  # of the picture: 33 px at 128 x 128
-MAX_EPISODES = 8  # runs on one patient to collect its frames; a scope that is stuck at once yields few a run
+MAX_LOOKS = 100
+MAX_STEREO_MM = 100.0
 
 
 @dataclass(frozen=True)
@@ -42,14 +35,16 @@ class GenerateOptions:
 
     patients: tuple[str, ...]
     """Patient folders, synth:ANATOMY:SEED, or ranges such as synth:colon:0-15."""
-    out: Path
-    """Folder of the data set."""
+    out: str | Path
+    """Folder of the data set: a path, or a URL that fsspec knows, such as s3://BUCKET/FOLDER (extra fsspec)."""
     scenario: str = "colonoscopy"
     """A scenario's name, or file.py:Name."""
     driver: str = "explorer"
     """Who drives: explorer (the oracle, straying), oracle, classical, blind, or file.py:Name."""
     frames: int = 120
-    """Frames a patient."""
+    """Moments recorded of a patient; a frame each, or one for each look and each eye."""
+    runs: int = 1
+    """Runs that a patient's frames are shared by at least, each with a look of its own."""
     every: int = 3
     """Record every so many control steps."""
     polyp_every: int = 1
@@ -58,6 +53,12 @@ class GenerateOptions:
     """Width and height [px]."""
     appearance: bool = True
     """Draw a new appearance (light, tissue, sensor) for each episode; else the standard one."""
+    looks: int = 1
+    """Appearances of each geometry: so many frames of one pose and one truth, the others with looks drawn at random."""
+    camera: str | None = None
+    """colonoscope, laparoscope, cf-hq190l, fisheye:DEG, pinhole:DEG or a .json file; None for the scenario's."""
+    stereo_mm: float | None = None
+    """A second camera so far to the right [mm]: each frame has one more, of the right eye."""
     channels: tuple[Wanted, ...] = ()
     """What to record besides the usual channels; flow goes to the next recorded frame, flow_back to the one before."""
     degradations: float = 0.0
@@ -74,10 +75,16 @@ class GenerateOptions:
     """Of the Ray cluster: HOST:PORT, ray://HOST:PORT, or auto for the one on this machine."""
 
     def __post_init__(self) -> None:
-        if min(self.frames, self.every, self.polyp_every, self.workers) < 1:
+        if min(self.frames, self.every, self.polyp_every, self.workers) < 1 or not 1 <= self.runs <= MAX_EPISODES:
             raise InputError(
-                f"generate: expected frames, every, polyp_every and workers of at least 1, "
-                f"found {self.frames}, {self.every}, {self.polyp_every}, {self.workers}"
+                f"generate: expected frames, every, polyp_every and workers of at least 1, runs of 1 to {MAX_EPISODES},"
+                f" found {self.frames}, {self.every}, {self.polyp_every}, {self.workers}, {self.runs}"
+            )
+        if not 1 <= self.looks <= MAX_LOOKS:
+            raise InputError(f"generate: expected 1 to {MAX_LOOKS} looks, found {self.looks}")
+        if self.stereo_mm is not None and not 0 < self.stereo_mm <= MAX_STEREO_MM:
+            raise InputError(
+                f"generate: expected a stereo baseline above 0 and at most {MAX_STEREO_MM:g} mm, found {self.stereo_mm}"
             )
         if not 0 <= self.degradations <= 1:
             raise InputError(f"generate: expected a chance of degradations within 0 and 1, found {self.degradations}")
@@ -94,177 +101,110 @@ def generate(options: GenerateOptions) -> DatasetIndex:
     """
     sources = resolve_patients(options.patients)
     driver_named(options.driver, scenario_named(options.scenario).task)
-    with exclusive(options.out):
-        start_run(options.out, "trocar dataset generate", options)
-        remove_leftovers(options.out)
-        return _record(options, sources)
+    if options.camera is not None:
+        camera_named(options.camera, *options.size)
+    out = place_of(options.out)
+    if isinstance(out, RemotePath):
+        with tempfile.TemporaryDirectory(prefix="trocar-") as stage:
+            return _generate_remotely(options, sources, Path(stage), out)
+    with exclusive(out):
+        start_run(out, "trocar dataset generate", options)
+        remove_leftovers(out)
+        pieces = _pieces(options, sources, out)
+        index = _record_all(options, sources, pieces, out)
+        for path in out.iterdir():
+            if is_notes(path.name):
+                path.unlink()
+        return index
 
 
-def _record(options: GenerateOptions, sources: Sequence[str]) -> DatasetIndex:
-    """Write what is not there yet."""
-    pieces = [
-        _Piece(
-            source, split_of(index, len(sources), options.splits), options.out / f"{source_name(source)}.tar", options
+def _generate_remotely(options: GenerateOptions, sources: Sequence[str], stage: Path, out: RemotePath) -> DatasetIndex:
+    """Record a data set at a URL; `stage` is an empty folder here for what is on its way there.
+
+    There is no lock: two runs of the same options store the same bytes, and one of other options is refused.
+    """
+    there = out.files()
+    if "config.json" in there:
+        (out / "config.json").download(stage / "config.json")
+    elif there:
+        raise InputError(
+            f"{out}: expected an empty folder or a run of trocar dataset generate, found other files; "
+            "choose another --out"
         )
-        for index, source in enumerate(sources)
-    ]
+    try:
+        if not start_run(stage, "trocar dataset generate", options):
+            (out / "config.json").upload(stage / "config.json")
+    except InputError as error:
+        raise InputError(str(error).replace(str(stage), str(out))) from None
+    if "dataset.json" in there and (index := read_dataset(out)) and _is_all_there(index, there):
+        _remove_notes(out, there)
+        return index
+    index = _record_all(options, sources, _pieces(options, sources, stage, out, there), stage)
+    (out / "index.jsonl").upload(stage / "index.jsonl")
+    if (stage / TABLE).is_file():
+        (out / TABLE).upload(stage / TABLE)
+    elif TABLE in there:
+        (out / TABLE).unlink()
+    (out / "dataset.json").upload(stage / "dataset.json")
+    _remove_notes(out, out.files())
+    return index
+
+
+def _is_all_there(index: DatasetIndex, there: Mapping[str, int]) -> bool:
+    """Tell whether every shard has the size that dataset.json says."""
+    return all(there.get(shard.name) == shard.bytes for shards in index.shards.values() for shard in shards)
+
+
+def _remove_notes(out: RemotePath, there: Mapping[str, int]) -> None:
+    for name in there:
+        if is_notes(name):
+            (out / name).unlink()
+
+
+def _pieces(
+    options: GenerateOptions,
+    sources: Sequence[str],
+    folder: Path,
+    out: RemotePath | None = None,
+    there: Mapping[str, int] | None = None,
+) -> list[Piece]:
+    """Cut the work into shards, one a patient."""
+    pieces = []
+    for index, source in enumerate(sources):
+        name = f"{source_name(source)}.tar"
+        split = split_of(index, len(sources), options.splits)
+        target = None if out is None else out / name
+        pieces.append(Piece(source, split, folder / name, options, target, (there or {}).get(name)))
+    return pieces
+
+
+def _record_all(
+    options: GenerateOptions, sources: Sequence[str], pieces: Sequence[Piece], folder: Path
+) -> DatasetIndex:
+    """Write what is not there yet, and in `folder` what the data set says of itself."""
     infos: dict[int, ShardInfo] = {}
     with progress("recording patients", len(pieces)) as advance:
         for index, info in _do(pieces, options):
             infos[index] = info
             advance()
-    remove_leftovers(options.out)  # of workers that died
-    splits = {name: [piece for piece in pieces if piece.split == name] for name in SPLITS}
+    remove_leftovers(folder)  # of workers that died
+    places: list[Place] = [piece.target or piece.path for piece in pieces]
+    splits = {name: [index for index, piece in enumerate(pieces) if piece.split == name] for name in SPLITS}
     return write_dataset(
-        options.out,
-        (index_record(sample, piece.path.name) for piece in pieces for sample in read_shard(piece.path)),
-        labels=_label_ids(),
+        folder,
+        (record for place in places for record in noted_records(place)),
+        labels=label_ids(),
         depth_step=DEPTH_STEP,
-        splits={name: [piece.patient for piece in group] for name, group in splits.items()},
-        shards={name: [infos[pieces.index(piece)] for piece in group] for name, group in splits.items()},
+        splits={name: [pieces[index].patient for index in group] for name, group in splits.items()},
+        shards={name: [infos[index] for index in group] for name, group in splits.items()},
         config=_content(options, sources),
     )
 
 
-def _do(pieces: Sequence["_Piece"], options: GenerateOptions) -> Iterator[tuple[int, ShardInfo]]:
+def _do(pieces: Sequence[Piece], options: GenerateOptions) -> Iterator[tuple[int, ShardInfo]]:
     if options.executor == "ray":
         return run_on_ray(record_patient, pieces, address=options.address)
     return run_pieces(record_patient, pieces, workers=options.workers)
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """One shard: one patient, independent of all others."""
-
-    patient: str
-    split: Split
-    path: Path
-    options: GenerateOptions
-
-
-def record_patient(piece: _Piece) -> ShardInfo:
-    """Write one patient's shard, or take the one that is there."""
-    if piece.path.exists():
-        try:
-            return shard_info(piece.path)
-        except InputError as error:
-            raise InputError(f"{error}; remove the file, and the same command records it anew") from None
-    options = piece.options
-    samples: list[Sample] = []
-    patient = load_source(piece.patient)
-    # the patient's own seed: no other patient, and no number of workers, changes it
-    base = zlib.crc32(f"{options.seed}/{piece.patient}".encode())
-    scenario = scenario_named(options.scenario)
-    task = scenario.task
-    with task.open_scene(patient, task.camera(*options.size), cache_folder()) as scene:
-        if options.channels:
-            if not (hasattr(scene, "channels") and hasattr(scene, "renderer")):
-                raise InputError(
-                    f"channels: expected a task whose scene gives {', '.join(options.channels)}, found {task.name}"
-                )
-            scene.channels = chosen(set(options.channels) & set(EXTRAS))
-        for episode in range(MAX_EPISODES):
-            rng = np.random.default_rng([base, episode])
-            appearance = draw_appearance(rng) if options.appearance else Appearance()
-            seed = int(rng.integers(1 << 31))
-            degradations = draw_degradations(rng, share=options.degradations)
-            flow = _flow_recorder(scene, options.channels)
-            record = _Recorder(samples, options, piece, task, appearance, degradations, episode, seed, flow)
-            run_episode(
-                scene,
-                scenario,
-                driver_named(options.driver, task),
-                seed,
-                appearance=appearance,
-                degradations=degradations,
-                recorder=record,
-            )
-            record.finish()
-            if len(samples) >= options.frames:
-                break
-    return write_shard(piece.path, samples)
-
-
-class _Recorder:
-    """Turns every so many moments of an episode into samples."""
-
-    def __init__(
-        self,
-        samples: list[Sample],
-        options: GenerateOptions,
-        piece: _Piece,
-        task: Task,
-        appearance: Appearance,
-        degradations: Degradations,
-        episode: int,
-        seed: int,
-        flow: FlowRecorder | None,
-    ) -> None:
-        self._samples = samples
-        self._options = options
-        self._piece = piece
-        self._sought = task.sought
-        self._appearance = appearance
-        self._degradations = degradations
-        self._episode = episode
-        self._labels = _label_ids()
-        self._seed = seed
-        self._flow = flow
-        self._waiting: tuple[dict[str, Any], str] | None = None
-        """What is known of the frame that waits for the next to have its flow."""
-
-    def __call__(self, moment: Moment) -> bool:
-        """Record the moment if its turn has come; say whether more are wanted."""
-        every = self._options.polyp_every if self._shows_sought(moment) else self._options.every
-        if moment.situation.step % every:
-            return True
-        depth = moment.frame.depth
-        if bool(((depth > 0) & (depth < DEPTH_STEP)).any()):
-            return True  # the lens passes through the surface of a pool: nearer than a step of the depth
-        meta: dict[str, Any] = {
-            "patient": self._piece.patient,
-            "split": self._piece.split,
-            "seed": self._seed,
-            "episode": self._episode,
-            "step": moment.situation.step,
-            "phase": moment.situation.phase,
-            "labels": self._labels,
-            "lumen_direction": moment.truth.lumen_direction.tolist(),
-            "lumen_visible": bool(moment.truth.lumen_visible),
-            "appearance": asdict(self._appearance),
-            "degradations": asdict(self._degradations),
-            **moment.situation.meta(),
-        }
-        key = f"{source_name(self._piece.patient)}-{self._episode:02d}-{moment.situation.step:05d}"
-        if self._flow is None:
-            self._samples.append(encode(moment.frame, meta, key=key))
-            return len(self._samples) < self._options.frames
-        self._keep(self._flow.add(moment.frame))
-        self._waiting = (meta, key)
-        return len(self._samples) + 1 < self._options.frames
-
-    def finish(self) -> None:
-        """Record the episode's last frame, if it waits."""
-        if self._flow is not None:
-            self._keep(self._flow.finish())
-            self._waiting = None
-
-    def _keep(self, frame: Frame | None) -> None:
-        if frame is not None:
-            assert self._waiting is not None
-            meta, key = self._waiting
-            self._samples.append(encode(frame, meta, key=key, with_flow="flow" in self._options.channels))
-
-    def _shows_sought(self, moment: Moment) -> bool:
-        classes = moment.truth.classes
-        return int(np.count_nonzero(classes == self._sought)) >= SOUGHT_SHARE * classes.size
-
-
-def _flow_recorder(scene: Any, channels: Sequence[Wanted]) -> FlowRecorder | None:
-    """Make what completes an episode's frames with flow, if it is asked for."""
-    if not {"flow", "flow_back"} & set(channels):
-        return None
-    return FlowRecorder(scene.renderer, back="flow_back" in channels)
 
 
 def split_of(index: int, count: int, splits: Sequence[float]) -> Split:
@@ -280,7 +220,3 @@ def _content(options: GenerateOptions, sources: Sequence[str]) -> dict[str, Any]
     for free in ("out", "workers", "executor", "address"):
         del chosen[free]
     return {**chosen, "patients": list(sources)}
-
-
-def _label_ids() -> dict[str, int]:
-    return {name: label.id for name, label in load_labels().items()}

@@ -122,6 +122,9 @@ class Situation:
 class Environment(Protocol):
     """One episode of a task on a scene: what the loop asks for, whatever the task."""
 
+    measuring: bool
+    """False: nobody asks for the measures, so what is dear and counted for them alone may be left out."""
+
     @property
     def path(self) -> Sequence[NDArray[np.float64]]:
         """Positions of the camera [m] so far, one a control step."""

@@ -4,6 +4,7 @@ from perception.survey_classes import INSTRUMENT, LIVER, OTHER, SURVEY_CLASSES
 from scenarios.drivers.blind import Blind
 from scenarios.drivers.oracle import Oracle
 from scenarios.drivers.survey_classical import SurveyClassical
+from scenarios.drivers.survey_explorer import SurveyExplorer
 from scenarios.drivers.surveying import Surveying
 from scenarios.interface import Phase, Scenario, Task
 from scenarios.survey_episode import (
@@ -55,6 +56,7 @@ TASK = Task(
         "oracle": lambda: Oracle(Surveying()),
         "classical": SurveyClassical,
         "blind": lambda: Blind(Surveying(), len(SURVEY_CLASSES)),
+        "explorer": SurveyExplorer,
     },
     slowed=slowed,
     eroded=(INSTRUMENT, LIVER),

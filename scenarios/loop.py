@@ -67,6 +67,7 @@ def run_episode(
     latency: Latency = 0.0,
     planted: Planted | None = None,
     recorder: Recorder | None = None,
+    measuring: bool = True,
 ) -> Episode:
     """Run one procedure on a scene from its start.
 
@@ -82,6 +83,7 @@ def run_episode(
             another is; what the ground truth tells is known at once.
         planted: A failure of the picture that begins in the middle of the episode; None for none.
         recorder: Called with every control step; may end the episode.
+        measuring: False for who wants frames alone: what is counted for the measures alone is left out of them.
 
     Returns:
         The episode; it does not depend on what ran on the scene before.
@@ -89,6 +91,7 @@ def run_episode(
     started = time.perf_counter()
     task = scenario.task
     environment = task.start(scene, seed, scenario.friction, appearance, degradations)
+    environment.measuring = measuring
     driver.reset(np.random.default_rng([seed, 1]))
     taken: list[float] = []
     clock: PerceptionClock[Prediction] = PerceptionClock()

@@ -56,6 +56,8 @@ class TaskReport:
     """Depth [m] at which the colours of the depth end."""
     map_note: str
     """Under the map; `{patient}` is its name."""
+    drawn: tuple[str, ...] = ()
+    """Names of measures within 0 and 1 that are drawn beside the success, against errors of perception."""
 
 
 def success(one: EpisodeSummary) -> float:

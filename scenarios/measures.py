@@ -33,7 +33,8 @@ class MucosaSeen:
         self.triangle_count = len(corners)
         """Of the mucosa's mesh."""
         cells = np.floor(corners.mean(axis=1) / PATCH).astype(np.int64)
-        _, self._patch = np.unique(cells, axis=0, return_inverse=True)
+        cells -= cells.min(axis=0)
+        _, self._patch = np.unique(np.ravel_multi_index(cells.T, cells.max(axis=0) + 1), return_inverse=True)
         area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
         self._area = np.bincount(self._patch, weights=area)
         self._seen = np.zeros(len(self._area), dtype=bool)

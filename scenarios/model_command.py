@@ -96,6 +96,11 @@ def recalibrate(options: CalibrateOptions) -> list[Figure]:
     """
     network, config = load_model(options.model)
     frames = load_split(options.data, options.split)
+    if "centres" not in config.task.heads or frames.task is not config.task:
+        raise InputError(
+            f"{options.model}: expected a model for colonoscopy and frames for it, found them for "
+            f"{config.task.name} and {frames.task.name}"
+        )
     if frames.camera != config.camera:
         raise InputError(f"{options.data}: expected the model's camera {config.camera}, found {frames.camera}")
     device = choose_device("cpu")

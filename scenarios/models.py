@@ -2,10 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import perception
 from assets.errors import InputError
 from perception.prediction import Prediction
+
+if TYPE_CHECKING:
+    from perception.onnx_model import OnnxPredictor
+    from perception.predictor import Predictor
 
 Predict = Callable[..., Prediction]
 """(rgb, exposure) to a prediction."""
@@ -27,14 +32,15 @@ def shipped_model(task: str) -> Path:
     return path
 
 
-def model_named(model: str) -> Predict:
+def model_named(model: str, task: str | None = None) -> Predict:
     """Load a model.
 
     Args:
         model: A `.safetensors` of ours, an `.onnx` of `trocar model export`, or `file.py:name`.
+        task: What it must be for; a user's callable does not tell. None for anything.
 
     Raises:
-        InputError: It is missing, damaged or of another kind.
+        InputError: It is missing, damaged, of another kind or for another task.
     """
     if ".py:" in model:
         from scenarios.user_code import load_object
@@ -46,7 +52,16 @@ def model_named(model: str) -> Predict:
     if model.endswith(".onnx"):
         from perception.onnx_model import OnnxPredictor
 
-        return OnnxPredictor.load(Path(model))
+        return _for_task(OnnxPredictor.load(Path(model)), model, task)
     from perception.predictor import Predictor
 
-    return Predictor.load(Path(model))
+    return _for_task(Predictor.load(Path(model)), model, task)
+
+
+def _for_task(predictor: "Predictor | OnnxPredictor", model: str, task: str | None) -> Predict:
+    found = predictor.config.task
+    if task is not None and found.name != task:
+        raise InputError(
+            f"model: expected a model for {task}, found {model}, one for {found.name} ({', '.join(found.classes)})"
+        )
+    return predictor

@@ -42,6 +42,13 @@ class Prints:
         self.hashes.append(int.from_bytes(np.packbits(bits).tobytes(), "big"))
         self.depths.append(cv2.resize(frame.depth, (_CELLS, _CELLS), interpolation=cv2.INTER_AREA).reshape(-1))
 
+    def extend(self, others: "Prints") -> None:
+        """Add the prints of frames that come later."""
+        self.splits += others.splits
+        self.places += others.places
+        self.hashes += others.hashes
+        self.depths += others.depths
+
     def pairs(self) -> Iterator[tuple[str, str]]:
         """Name the first near-duplicate in another split of each frame that has one, the one that came later first."""
         if not self.hashes:

@@ -16,9 +16,9 @@ from assets.patient import Centreline, Patient
 from assets.sources import load_source
 from assets.transforms import compose, parallel_frames, unit
 from scenarios.colonoscopy import endoscope_camera
-from scenarios.generate import Wanted
 from scenarios.pictures import depth_colours, film_strip, id_colours, image_bytes, normal_colours
 from scenarios.progress import progress
+from scenarios.recording import Wanted
 from scenarios.runs import start_run
 from sim.atomic import atomic_file
 from sim.codec import OPTIONAL, decode_frame, encode_frame

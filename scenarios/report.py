@@ -104,7 +104,7 @@ def report_html(data: ReportData) -> str:
         _headline(data),
         drivers_table(data.episodes, data.figures, data.task),
         failures_table(data.episodes, data.task),
-        *sweep_sections(data.figures),
+        *sweep_sections(data.figures, data.task),
         safety_section(data.figures),
         _frames(data),
         _films(data),

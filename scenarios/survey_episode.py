@@ -91,8 +91,8 @@ class SurveySituation(Situation):
         return self.centred_steps / self.servo_steps if self.servo_steps else 0.0
 
     def meta(self) -> dict[str, Any]:
-        """Return the task, which says what the masks mean, and the segments seen."""
-        return {"task": "liver_survey", "seen": sorted(self.seen)}
+        """Return the segments seen."""
+        return {"seen": sorted(self.seen)}
 
 
 class SurveyEpisode:
@@ -107,6 +107,7 @@ class SurveyEpisode:
         degradations: Degradations | None,
     ) -> None:
         """Put both instruments back to their start; nothing slides, so friction plays no part."""
+        self.measuring = True
         self._scene, self._theatre = scene, scene.theatre
         self._state = self._theatre.reset(seed=seed, appearance=appearance, degradations=degradations)
         self.path = [self._state.T_world_camera[:3, 3].copy()]

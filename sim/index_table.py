@@ -25,6 +25,9 @@ _COLUMNS = {
     "step": "int64",
     "time": "float64",
     "lumen_visible": "bool",
+    "geometry": "string",
+    "look": "int64",
+    "view": "string",
 }
 
 

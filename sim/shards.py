@@ -5,9 +5,9 @@ import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,13 @@ from assets.errors import InputError
 from sim import codec
 from sim.atomic import atomic_file
 from sim.frame import Frame
+from sim.remote import Place, size_of
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _MEMBER = re.compile(r"(?P<key>[A-Za-z0-9_-]{1,80})\.(?P<name>[A-Za-z0-9_.]{1,40})")
 _MAX_MEMBER = 256 << 20  # bytes: a 16 bit, three-channel image of 8192 x 4096 px that does not compress
 _MAX_MEMBERS = 64  # a sample
-_FILTERS = ("patient", "split", "seed", "step", "time", "lumen_visible")
+_FILTERS = ("patient", "split", "seed", "step", "time", "lumen_visible", "geometry", "look", "view")
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,8 @@ def write_shard(path: Path, samples: Iterable[Sample]) -> ShardInfo:
     return ShardInfo(path.name, file_sha256(path), len(keys), size)
 
 
-def read_shard(path: Path) -> Iterator[Sample]:
-    """Read the samples of a shard one by one; nothing of it is extracted to disk.
+def read_shard(path: Place) -> Iterator[Sample]:
+    """Read the samples of a shard one by one; nothing of it is extracted to disk. One at a URL is read as it comes.
 
     Raises:
         InputError: The file is missing, no tar, cut short or damaged, or a member is no plain file of a plain name.
@@ -137,17 +138,17 @@ def read_shard(path: Path) -> Iterator[Sample]:
         raise InputError(f"{path}: expected a shard, found no such file") from None
 
 
-def shard_info(path: Path) -> ShardInfo:
+def shard_info(path: Place) -> ShardInfo:
     """Look at a shard that is there already; it is read in full, so a damaged one is found.
 
     Raises:
         InputError: As of `read_shard`.
     """
     count = sum(1 for _ in read_shard(path))
-    return ShardInfo(path.name, file_sha256(path), count, path.stat().st_size)
+    return ShardInfo(path.name, file_sha256(path), count, size_of(path))
 
 
-def file_sha256(path: Path) -> str:
+def file_sha256(path: Place) -> str:
     """Hash a file.
 
     Raises:
@@ -161,8 +162,8 @@ def index_record(sample: Sample, shard: str) -> dict[str, Any]:
     """Say what one filters a sample by: a line of index.jsonl.
 
     Returns:
-        key and shard; of the meta data patient, split, seed, step, time and lumen_visible where they are there; and
-        `pixels`, the count of pixels by label id (as text, JSON's way).
+        key and shard; of the meta data patient, split, seed, step, time, lumen_visible, geometry, look and view where
+        they are there; and `pixels`, the count of pixels by label id (as text, JSON's way).
 
     Raises:
         InputError: A member is missing or damaged.
@@ -209,7 +210,7 @@ def _samples(tar: tarfile.TarFile, where: str) -> Iterator[Sample]:
         yield Sample(key, members, f"{where}: {key}")
 
 
-def _check_end(stream: BinaryIO, tar: tarfile.TarFile, path: Path) -> None:
+def _check_end(stream: BufferedReader, tar: tarfile.TarFile, path: Place) -> None:
     # tarfile takes a damaged header, and a file cut between two members, for the end.
     stream.seek(tar.offset)
     rest, empty = 0, True

@@ -18,12 +18,12 @@ from assets.instruments.flexible import ScopeDevice
 from assets.labels import label_id
 from assets.patient import Patient
 from sim.camera import Camera
-from sim.degradations.degrade import degrade
 from sim.degradations.settings import Degradations
 from sim.exposure import AutoExposure
 from sim.flexible_scope import CONTACT_MARGIN, CONTACT_STIFFNESS, FlexibleScope
 from sim.frame import Frame
 from sim.geometry import CentrelineGuide
+from sim.looks import View
 from sim.passage import Passage
 from sim.plain_state import (
     array_of,
@@ -260,15 +260,18 @@ class TubularScene:
         )
         before, since = self._observed if self._observed is not None else (pose, self.state.time)
         self._observed = (pose, self.state.time)
-        if since == self.state.time:  # seen twice at one time, or for the first time: nothing moves
-            return degrade(clean, self.degradations, noise_seed=noise_seed)
-        return degrade(
-            clean,
-            self.degradations,
+        dt = self.state.time - since
+        self.last_view = View(
+            T_world_camera=pose,
+            time=self.state.time,
             noise_seed=noise_seed,
-            T_world_camera_before=before,
-            dt=self.state.time - since,
+            light=self._light,
+            degradations=self.degradations,
+            before=before if dt else None,  # seen twice at one time, or for the first time: nothing moves
+            dt=dt,
+            channels=self.channels,
         )
+        return self.last_view.through(clean)
 
     def save_state(self) -> bytes:
         """Return all that the episode's future depends on as JSON: the same state, the same bytes."""

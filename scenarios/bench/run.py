@@ -89,8 +89,9 @@ def _physics(options: BenchOptions) -> list[Figure]:
 
 def _endurance(options: BenchOptions) -> list[Figure]:
     from scenarios.bench.endurance import bench_endurance
+    from scenarios.bench.recording_memory import bench_recording_memory
 
-    return bench_endurance(seed=options.seed)
+    return bench_endurance(seed=options.seed) + bench_recording_memory(f"synth:colon:{options.seed}")
 
 
 def _render(options: BenchOptions) -> list[Figure]:
@@ -117,8 +118,11 @@ def _batch(options: BenchOptions) -> list[Figure]:
 
 def _dataset(options: BenchOptions) -> list[Figure]:
     from scenarios.bench.dataset import bench_dataset
+    from scenarios.bench.generation import bench_generation
 
-    return bench_dataset(seconds=options.seconds)
+    return bench_dataset(seconds=options.seconds) + bench_generation(
+        [f"synth:colon:{options.seed + number}" for number in range(options.threads)]
+    )
 
 
 def _train(options: BenchOptions) -> list[Figure]:

@@ -9,6 +9,7 @@ from perception.dataset import Frames, cut_batch
 from perception.device import choose_device, trains_in_bfloat16
 from perception.network import Size, build
 from perception.predictor import Predictor
+from perception.tasks import COLONOSCOPY
 from perception.training_state import fresh_state
 from perception.training_step import backward, made_ahead
 from scenarios.bench.dataset import smooth_frame
@@ -103,6 +104,7 @@ def _made_up(pixels: int) -> Frames:
     classes[:, middle : middle + side, middle : middle + side] = 2
     centre = np.array([[middle + (side - 1) / 2, middle + (side - 1) / 2, side**2]], np.float32)
     return Frames(
+        task=COLONOSCOPY,
         camera=camera,
         rgb=np.tile(frame.rgb, (_FRAMES, 1, 1, 1)),
         log_exposure=np.zeros(_FRAMES, np.float32),

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from assets.errors import InputError
 from assets.patient import Patient
 from sim.camera import Camera
-from sim.degradations.degrade import degrade
 from sim.degradations.settings import Degradations
 from sim.exposure import AutoExposure
 from sim.frame import Frame
 from sim.instruments.command import Command, JointTarget
 from sim.instruments.laparoscope import camera_pose, laparoscope_light
 from sim.instruments.table import CONTROL_STEP, InstrumentTable
+from sim.key_points import KeyPoint, locate_key_points
 from sim.laparoscopy.aim import look_at
 from sim.laparoscopy.physiology import MotionField, Physiology
 from sim.laparoscopy.placement import Placement, check_names, cholecystectomy
@@ -27,7 +27,9 @@ from sim.laparoscopy.state import LaparoscopyState, OrganContact, pack, unpack
 from sim.laparoscopy.theatre import add_anatomy, add_instruments, instrument_objects, part_name
 from sim.laparoscopy.tissue import Position, SoftTissue
 from sim.laparoscopy.trocars import operative_field
+from sim.looks import View
 from sim.render.appearance import Appearance
+from sim.render.channels import Extra
 from sim.render.renderer import Renderer
 from sim.scene_objects import objects_of
 from sim.world import BulletWorld
@@ -81,6 +83,8 @@ class LaparoscopyScene:
         self.field = operative_field(patient)
         self.objects = (*objects_of(patient), *instrument_objects(self.placements, watching))
         made_soft = [soft_organ(patient, one, cache=cache) if isinstance(one, str) else one for one in soft]
+        self.channels: tuple[Extra, ...] = ()
+        """What `observe` adds to a frame's usual channels."""
         self.motion = MotionField(patient, physiology or Physiology())
         self._surfaces = {organ.name: organ.surface.vertices for organ in patient.organs}
         self._exits = ExitStack()
@@ -202,9 +206,32 @@ class LaparoscopyScene:
         noise_seed = int(self._noise.integers(2**31))
         clean = self._render(pose, noise_seed)
         self._observed = (pose, time)
-        if since == time:  # seen twice at one time, or for the first time: nothing moves
-            return degrade(clean, self.degradations, noise_seed=noise_seed)
-        return degrade(clean, self.degradations, noise_seed=noise_seed, T_world_camera_before=before, dt=time - since)
+        self.last_view = View(
+            T_world_camera=pose,
+            time=time,
+            noise_seed=noise_seed,
+            light=laparoscope_light(),
+            degradations=self.degradations,
+            before=before if time != since else None,  # seen twice at one time, or for the first time: nothing moves
+            dt=time - since,
+            channels=self.channels,
+        )
+        return self.last_view.through(clean)
+
+    def key_points(self, frame: Frame) -> list[KeyPoint]:
+        """Return the named points of all instruments but the watching one in a frame of now.
+
+        Args:
+            frame: What `observe` gave, or another look at the same moment.
+        """
+        found: list[KeyPoint] = []
+        for placement in self.placements:
+            if placement.key != self.watching:
+                name = part_name(placement.key, placement.device.parts[0].name)
+                number = next(index for index, item in enumerate(self.objects) if item.name == name)
+                points = self.state.instruments[placement.key].key_points
+                found += locate_key_points(points, frame, instance=int(self.renderer.scene.things[number]))
+        return found
 
     def save_state(self) -> bytes:
         """Return all that the future depends on, but appearance and degradations: the same state, the same bytes."""
@@ -264,6 +291,7 @@ class LaparoscopyScene:
             appearance=self.appearance,
             time=self.state.time,
             seed=seed,
+            channels=self.channels,
         )
         self._metered = self.renderer.metered
         return frame

@@ -76,6 +76,8 @@ class Renderer:
         self.camera = camera
         self.metered = 0.0
         """Mean luminance of the last picture: linear, 1 is full scale and no pixel counts for more than METER_LIMIT."""
+        self.metered_looks: tuple[float, ...] = ()
+        """The same of each look of the last `render_looks`."""
         self._device = self.scene.device
         if device is not None and str(self._device) != device:
             raise InputError(f"renderer: expected the scene's device {self._device}, found {device}")
@@ -197,6 +199,8 @@ class Renderer:
                 raise InputError(f"renderer: expected a positive exposure, found {one}")
         light = light or LightSettings()
         frames: list[Frame] = []
+        metered: list[float] = []
+        found: dict[str, Any] = {}
         with self.scene.lock.looking(), self._turn:
             self._place(T_world_camera)
             for look, one in zip(looks, exposures, strict=True):
@@ -207,8 +211,11 @@ class Renderer:
                     self._look_at(shaded=not light.shadows)
                 if frames or light.shadows:
                     self._relight(shadowed=light.shadows)
-                found: dict[str, Any] = {name: self._extra(name) for name in wanted}
+                if not frames:
+                    found = {name: self._extra(name) for name in wanted}
                 frames.append(replace(self._frame(T_world_camera, one, time), **found))
+                metered.append(self.metered)
+        self.metered_looks = tuple(metered)
         return frames
 
     def seen_triangles(self) -> NDArray[np.int32]:

@@ -7,7 +7,7 @@ import torch
 from perception.calibration import (
     ReliabilityCounts,
     best_depth_scale_factor,
-    best_polyp_shift,
+    best_sought_shift,
     best_temperature,
     dice_by_shift,
 )
@@ -43,11 +43,11 @@ def test_the_shift_mends_a_network_that_sees_polyps_everywhere(make_tubes, tmp_p
 
     network.shift_class(POLYP, 6.0)
     everywhere = dice()
-    shift = best_polyp_shift(network, frames, CPU)
+    shift = best_sought_shift(network, frames, CPU)
     assert shift < 0
     network.shift_class(POLYP, shift)
     assert dice() > everywhere
-    assert best_polyp_shift(network, frames, CPU) == pytest.approx(0, abs=0.11)  # nothing is left to gain
+    assert best_sought_shift(network, frames, CPU) == pytest.approx(0, abs=0.11)  # nothing is left to gain
 
 
 def test_a_shift_moves_one_class_alone():
@@ -67,7 +67,7 @@ def test_a_shift_moves_one_class_alone():
 def test_without_polyps_nothing_is_shifted(make_tubes, tmp_path):
     frames = load_split(make_tubes(tmp_path, {"validation": [2]}, 32), "validation")
     bare = replace(frames, classes=np.where(frames.classes == POLYP, 1, frames.classes).astype(np.uint8))
-    assert best_polyp_shift(build("S"), bare, CPU) == 0.0
+    assert best_sought_shift(build("S"), bare, CPU) == 0.0
 
 
 def test_the_temperature_brings_back_logits_that_were_scaled(make_tubes, tmp_path):

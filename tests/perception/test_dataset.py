@@ -160,6 +160,7 @@ def view_of(frames, row):
         frames.centres[row],
         frames.direction[row],
         bool(frames.visible[row]),
+        POLYP,
     )
 
 

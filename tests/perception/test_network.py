@@ -11,6 +11,7 @@ from perception.losses import gradient_loss, losses, masked_mean, soft_dice_loss
 from perception.network import build, fold_norms
 from perception.prediction import CLASSES, POLYP
 from perception.predictor import ray_planes
+from perception.tasks import COLONOSCOPY
 from sim.camera import Camera
 
 CPU = torch.device("cpu")
@@ -69,7 +70,7 @@ def test_folding_norms_changes_nothing_but_speed():
 def test_soft_dice_of_hard_masks_is_dice():
     classes = torch.randint(0, 4, (2, 20, 20))
     predicted = torch.randint(0, 4, (2, 20, 20))
-    loss = soft_dice_loss(functional.one_hot(predicted, 4).permute(0, 3, 1, 2).float(), classes)
+    loss = soft_dice_loss(functional.one_hot(predicted, 4).permute(0, 3, 1, 2).float(), classes, POLYP)
     expected, weights = 0.0, 0.0
     for index in (1, 2, 3):
         a, b = (classes == index).numpy(), (predicted == index).numpy()
@@ -78,7 +79,7 @@ def test_soft_dice_of_hard_masks_is_dice():
         weights += weight
     assert float(loss) == pytest.approx(expected / weights, abs=5e-3)  # the loss adds 1 above and below
     right = functional.one_hot(classes, 4).permute(0, 3, 1, 2).float()
-    assert float(soft_dice_loss(right, classes)) == pytest.approx(0, abs=1e-6)
+    assert float(soft_dice_loss(right, classes, POLYP)) == pytest.approx(0, abs=1e-6)
 
 
 def test_depth_terms_by_hand():
@@ -106,26 +107,26 @@ def test_perfect_outputs_leave_little_loss_and_each_part_answers_its_own_fault(t
         "visible_logit": 30 * (2 * batch.visible - 1),
         "centre_logits": torch.where(batch.centres == 1, 30.0, -30.0),
     }
-    perfect = losses(type(outputs)(**truth), batch)
+    perfect = losses(type(outputs)(**truth), batch, COLONOSCOPY)
     for part in ("cross_entropy", "dice", "depth", "gradient", "direction", "visible", "centres"):
         assert float(getattr(perfect, part)) == pytest.approx(0, abs=1e-5), part
     assert float(perfect.scale) == pytest.approx(-7, abs=1e-3)
-    shifted = losses(type(outputs)(**{**truth, "log_distance": truth["log_distance"] + 0.1}), batch)
+    shifted = losses(type(outputs)(**{**truth, "log_distance": truth["log_distance"] + 0.1}), batch, COLONOSCOPY)
     assert float(shifted.depth) == pytest.approx(0.1, abs=1e-5)
     assert float(shifted.gradient) == pytest.approx(0, abs=1e-5)
-    back = losses(type(outputs)(**{**truth, "direction": -truth["direction"]}), batch)
+    back = losses(type(outputs)(**{**truth, "direction": -truth["direction"]}), batch, COLONOSCOPY)
     assert float(back.direction) == pytest.approx(2, abs=1e-5)
 
 
 def test_a_few_frames_are_learned_by_heart(tubes):
     frames = load_split(tubes, "train")
-    rows = np.flatnonzero(frames.with_polyp)[:4]
+    rows = np.flatnonzero(frames.with_sought)[:4]
     batch = cut_batch(frames, rows, CPU)
     network, rays = build("S"), ray_planes(frames.camera, CPU)
     optimiser = torch.optim.AdamW(network.parameters(), lr=4e-3)
     for _ in range(60):
         optimiser.zero_grad()
-        loss = losses(network(batch.image, batch.log_exposure, rays), batch).total
+        loss = losses(network(batch.image, batch.log_exposure, rays), batch, COLONOSCOPY).total
         loss.backward()
         optimiser.step()
     with torch.inference_mode():  # the norms of this batch: their running means lag behind sixty quick steps

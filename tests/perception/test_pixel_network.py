@@ -10,6 +10,7 @@ from perception.dataset import cut_batch, load_split
 from perception.losses import losses
 from perception.network import build
 from perception.predictor import Predictor
+from perception.tasks import COLONOSCOPY
 from perception.train import MODEL, TrainOptions, train
 
 CPU = torch.device("cpu")
@@ -81,7 +82,7 @@ def test_every_activation_learns(tubes, size, activation):
     seen = []
     for _ in range(8):
         optimiser.zero_grad()
-        loss = losses(network(batch.image, batch.log_exposure, batch.rays), batch).total
+        loss = losses(network(batch.image, batch.log_exposure, batch.rays), batch, COLONOSCOPY).total
         loss.backward()
         optimiser.step()
         seen.append(loss.item())

@@ -1,9 +1,13 @@
 import time
+from pathlib import Path
 
 import pytest
 
 from assets.errors import InputError
-from scenarios.bench.run import BenchOptions, bench
+from scenarios.bench.dataset import bench_dataset
+from scenarios.bench.generation import bench_generation
+from scenarios.bench.recording_memory import bench_recording_memory
+from scenarios.bench.run import BenchOptions
 from scenarios.bench.stopwatch import stopwatch
 from scenarios.bench.train import bench_train
 
@@ -22,9 +26,29 @@ def test_the_stopwatch_measures_what_a_call_takes() -> None:
 
 
 def test_the_data_set_s_speeds_are_figures() -> None:
-    figures = {(one.name, one.subset): one for one in bench(BenchOptions("dataset", seconds=0.01))}
+    figures = {(one.name, one.subset): one for one in bench_dataset(seconds=0.01)}
     assert figures["dataset.encode_ms", "512 x 512 px"].value > figures["dataset.encode_ms", "128 x 128 px"].value > 0
     assert figures["dataset.read_fps", "128 x 128 px"].n >= 3
+
+
+def test_the_whole_way_to_a_shard_is_measured_beside_the_renderer_alone(tube_folder: Path) -> None:
+    figures = {one.name: one for one in bench_generation([str(tube_folder)], size=32, frames=3)}
+    assert 0 < figures["dataset.record_fps"].value < figures["dataset.render_fps"].value
+    for way in ("generate", "record"):
+        share = figures[f"dataset.{way}_fps"].value / figures["dataset.render_fps"].value
+        assert figures[f"dataset.{way}_vs_render"].value == pytest.approx(share)
+        assert 0 < figures[f"dataset.{way}_vs_render_cpu"].value < 1.5
+    assert figures["dataset.frame_kb"].value > 1
+    assert figures["dataset.record_fps"].n == 9
+
+
+def test_the_memory_of_a_worker_is_a_slope_with_an_interval(tube_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = iter(range(0, 10_000, 300))
+    monkeypatch.setattr("scenarios.bench.recording_memory.resident_bytes", lambda: next(memory))
+    slope, total = bench_recording_memory(str(tube_folder), shards=3, frames=2)
+    assert slope.value == pytest.approx(150.0)  # 300 B a shard of 2 frames
+    assert slope.n == 6
+    assert total.value == pytest.approx(15.0)
 
 
 def test_the_speeds_of_the_training_are_figures() -> None:

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from assets.errors import InputError
-from scenarios.dataset_check import CheckOptions, check, disagreements
+from assets.labels import label_id
+from scenarios.dataset_check import CheckOptions, check
 from scenarios.figures import CheckFailedError
 from scenarios.near_duplicates import Prints
+from scenarios.shard_check import disagreements
 from sim.camera import Camera
 from sim.dataset_index import write_dataset
 from sim.frame import Frame
@@ -89,6 +91,32 @@ def test_a_sample_of_another_split_s_patient_is_a_leak(tmp_path: Path) -> None:
     faults = faults_of(make_dataset(tmp_path, make_frame(), test_patient="a"))
     assert "test.tar: test-0: expected a patient of the split test, found a" in faults
     assert "samples: expected each patient in one split, found a in test and train" in faults
+
+
+@pytest.mark.slow
+def test_two_workers_find_what_one_finds_in_the_same_order(tmp_path):
+    folder = make_dataset(tmp_path, make_frame(), test_patient="a", listed=False)
+    (folder / "test.tar").write_bytes((folder / "test.tar").read_bytes()[:-2000])
+    said = []
+    for workers in (1, 2):
+        with pytest.raises(CheckFailedError) as failed:
+            check(CheckOptions(folder, contact_sheet=tmp_path / f"{workers}.jpg", workers=workers))
+        said.append((failed.value.faults, failed.value.figures))
+    assert len(said[0][0]) > 3
+    assert said[0] == said[1]
+    assert (tmp_path / "1.jpg").read_bytes() == (tmp_path / "2.jpg").read_bytes()
+
+
+def test_a_film_of_blood_has_no_instance_and_other_things_must_have_one():
+    frame = make_frame()
+    film = frame.semantic == 2
+    bloody = replace(
+        frame,
+        semantic=np.where(film, label_id("blood"), frame.semantic).astype(np.uint8),
+        instance=np.where(film, 0, frame.instance).astype(np.uint16),
+    )
+    assert not list(disagreements(bloody))
+    assert list(disagreements(replace(bloody, semantic=frame.semantic)))
 
 
 def test_a_leak_in_the_description_is_found(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ from assets.errors import InputError
 from scenarios.colonoscopy import TASK
 from scenarios.episode_figures import episode_figures
 from scenarios.evaluate import EvaluateOptions, evaluate, run_evaluation
+from scenarios.observer import EpisodeRecord
 
 SCENARIO = """
 from dataclasses import replace
@@ -157,3 +159,50 @@ def test_planted_failures_and_the_watch_have_figures_of_their_own(options, tmp_p
     assert "planted=frozen" in page
     assert not any(name.startswith("oracle.safety") for name, _ in found)  # it does not look
     assert not any(subset == "imported" and "safety" in name for name, subset in found)
+
+
+def told(record: EpisodeRecord) -> EpisodeRecord:
+    """Leave out what the clock of the machine decides."""
+    return replace(record, summary=replace(record.summary, wall_time=0.0, latency_p50_ms=0.0, latency_p99_ms=0.0))
+
+
+DYING = """
+import os, signal
+from pathlib import Path
+from scenarios.drivers.oracle import Oracle
+
+class Dying(Oracle):
+    name = "dying"
+
+    def reset(self, rng):
+        # Ends its process as the system does when memory runs out: once, when that begins its second episode.
+        begun = Path(__file__).with_name("begun")
+        with begun.open("a") as log:
+            log.write(f"{os.getpid()}\\n")
+        if begun.read_text().split().count(str(os.getpid())) == 2:
+            try:
+                begun.with_name("died").touch(exist_ok=False)
+                os.kill(os.getpid(), signal.SIGKILL)
+            except FileExistsError:
+                pass
+        super().reset(rng)
+"""
+
+
+def test_results_do_not_depend_on_workers_and_a_dead_one_costs_its_episode_alone(options, figures, tmp_path, capfd):
+    other = tmp_path / "other"
+    shutil.copytree(options.patients[0], other)
+    both = replace(options, patients=(*options.patients, str(other)), drivers=("oracle",))
+    alone = run_evaluation(replace(both, out=tmp_path / "one", workers=1))
+    together = run_evaluation(replace(both, out=tmp_path / "two", workers=2))
+    assert [told(one) for one in alone.episodes] == [told(one) for one in together.episodes]
+    assert len(alone.episodes) == 4
+
+    (tmp_path / "dying.py").write_text(DYING)
+    dying = replace(both, drivers=(f"{tmp_path}/dying.py:Dying",), out=tmp_path / "three", workers=2)
+    survived = run_evaluation(dying)
+    assert "a worker died" in capfd.readouterr().err
+    named = [replace(one, summary=replace(one.summary, driver="oracle")) for one in survived.episodes]
+    assert [told(one) for one in named] == [told(one) for one in alone.episodes]
+    begun = len((tmp_path / "begun").read_text().split())
+    assert 5 <= begun <= 6  # four episodes, the one that was lost, and the other worker's that the pool took with it

@@ -89,8 +89,10 @@ def test_channels_on_request_are_recorded_with_flow_from_frame_to_frame(options,
 def test_channels_that_a_scene_does_not_have_are_refused(options, tmp_path, monkeypatch):
     bare = SimpleNamespace(patient=None, camera=None)
     task = replace(COLONOSCOPY.task, open_scene=lambda patient, camera, cache: nullcontext(bare))
-    monkeypatch.setattr("scenarios.generate.scenario_named", lambda name: replace(COLONOSCOPY, task=task))
-    with pytest.raises(InputError, match="channels: expected a task whose scene gives part, found"):
+    monkeypatch.setattr("scenarios.recording.scenario_named", lambda name: replace(COLONOSCOPY, task=task))
+    with pytest.raises(
+        InputError, match="expected a task whose scene gives channels, looks and stereo, found colonoscopy"
+    ):
         generate(replace(options, out=tmp_path / "none", channels=("part",)))
 
 
@@ -135,15 +137,23 @@ def test_samples_say_what_training_needs(options, first, folders):
     metas = [sample.meta() for sample in samples]
     assert [meta["step"] for meta in metas] == [0, 2, 4, 6, 8, 10]
     for meta in metas:
+        assert meta["task"] == "colonoscopy"
         assert sum(part**2 for part in meta["lumen_direction"]) == pytest.approx(1)
         assert meta["labels"]["colon_wall"] in samples[0].channel("semantic")
         assert meta["appearance"]
 
 
-@pytest.mark.parametrize("wrong", [{"frames": 0}, {"workers": 0}, {"splits": (0.5, 0.2, 0.0)}])
+@pytest.mark.parametrize("wrong", [{"frames": 0}, {"workers": 0}, {"runs": 9}, {"splits": (0.5, 0.2, 0.0)}])
 def test_nonsense_is_refused(options, wrong):
     with pytest.raises(InputError, match="expected"):
         replace(options, **wrong)
+
+
+def test_frames_are_shared_by_runs_each_with_a_look_of_its_own(options, folders, tmp_path):
+    generate(replace(options, patients=folders[:1], out=tmp_path / "runs", splits=(1.0, 0.0, 0.0), frames=5, runs=2))
+    metas = [sample.meta() for sample in read_shard(tmp_path / "runs" / "tube.tar")]
+    assert [(meta["episode"], meta["step"]) for meta in metas] == [(0, 0), (0, 2), (0, 4), (1, 0), (1, 2)]
+    assert metas[0]["appearance"] == metas[2]["appearance"] != metas[3]["appearance"]
 
 
 def test_splits_take_whole_patients_in_order():

@@ -21,6 +21,8 @@ from scenarios.survey_plan import SHARP, segments_shown
 from scenarios.survey_reach import Room
 from scenarios.truth import nothing_seen
 from sim.instruments.laparoscope import laparoscope_camera
+from sim.looks import OtherLooks
+from sim.render.appearance import Appearance
 
 CAMERA = laparoscope_camera(40, 40)
 
@@ -169,6 +171,33 @@ def test_wherever_a_view_rests_the_tip_is_not_centred_for_long_enough(scene):
             (np.linalg.norm(pixels - middle, axis=1) <= CENTRED * scene.camera.width).mean() for middle in pixels[::10]
         )
         assert best < 0.6 * FOLLOWED
+
+
+def test_key_points_are_on_the_tool_and_another_look_shows_the_same(scene):
+    seen = []
+
+    def look(moment) -> bool:
+        if moment.situation.step == 30:
+            seen.append(
+                (moment.frame, scene.key_points(moment.frame), OtherLooks(scene, [Appearance(hue=1.0)]).frames())
+            )
+        return not seen
+
+    run_episode(scene, SERVO, TASK.drivers["oracle"](), 2, recorder=look)
+    frame, points, (other,) = seen[0]
+    tool = scene.theatre.state.instruments["grasper"]
+    assert {point.name for point in points} == set(tool.key_points)
+    instances = np.unique(frame.instance[frame.semantic == label_id("instrument")])
+    assert {point.instance for point in points} <= set(instances.tolist())
+    visible = [point for point in points if point.sight == "visible"]
+    assert visible
+    for point in visible:
+        column, row = np.rint(point.pixel).astype(int)
+        near = frame.instance[max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3]
+        assert (near == point.instance).any()
+    for name in ("semantic", "instance", "depth", "normal", "T_world_camera"):
+        np.testing.assert_array_equal(getattr(other, name), getattr(frame, name))
+    assert (other.rgb != frame.rgb).any()
 
 
 def test_an_episode_is_the_same_again(scene):

@@ -5,7 +5,12 @@ from assets.errors import InputError
 from perception.checkpoint import load_model
 from scenarios.catalogue import driver_named
 from scenarios.colonoscopy import TASK
+from scenarios.drivers.model import Model
+from scenarios.interface import Observation, Readings
+from scenarios.liver_survey import LIVER_SURVEY
 from scenarios.models import model_named, shipped_model
+from scenarios.truth import nothing_seen
+from sim.camera import Camera
 
 
 def test_a_model_for_colonoscopy_comes_with_its_card():
@@ -29,3 +34,17 @@ def test_it_drives_where_no_model_is_named():
 def test_a_task_without_one_is_told():
     with pytest.raises(InputError, match=r"expected --model FILE for liver_survey, found none; .* for colonoscopy"):
         shipped_model("liver_survey")
+
+
+def test_a_model_for_another_task_is_refused_in_one_line():
+    line = r"expected a model for liver_survey, found .*, one for colonoscopy \(background, wall, polyp, lumen\)"
+    with pytest.raises(InputError, match=line):
+        driver_named("model", LIVER_SURVEY.task, str(shipped_model("colonoscopy")))
+
+
+def test_a_callable_that_tells_another_number_of_classes_is_refused():
+    camera = Camera.with_fov(8, 8, 70.0)
+    observation = Observation(np.zeros((8, 8, 3), np.uint8), camera, Readings(0.0, 1.0))
+    driver = Model(lambda rgb, exposure: nothing_seen((8, 8), np.array([0.0, 0.0, 1.0]), class_count=3), None, 4)
+    with pytest.raises(InputError, match="the task's 4 classes, found 3"):
+        driver.perceive(observation)

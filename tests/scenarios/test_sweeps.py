@@ -2,7 +2,10 @@ import math
 
 import pytest
 
+from scenarios import liver_survey
+from scenarios.colonoscopy_report import REPORT
 from scenarios.figures import Figure
+from scenarios.measure import TaskReport
 from scenarios.sweeps import correlation_figures, points_of, sweep_sections
 
 
@@ -54,15 +57,36 @@ def test_few_conditions_and_errors_of_the_oracle_tell_no_correlation():
 
 def test_the_report_shows_what_was_run_and_nothing_else():
     plain = degraded("model", {"": (0.9, 1.0)})
-    assert sweep_sections(plain) == []
-    (robustness,) = sweep_sections(degraded("model", ROWS))
+    assert sweep_sections(plain, REPORT) == []
+    assert sweep_sections(degraded("model", ROWS), None) == []
+    (robustness,) = sweep_sections(degraded("model", ROWS), REPORT)
     assert "Robustness of the driver model" in robustness
     assert "data:image/png" in robustness
     assert "<td>nothing wrong</td><td>0.9</td></tr><tr><td>fog 0.5</td><td>0.7</td>" in robustness
     more = figure("model.depth.abs_rel", "colonoscopy/synthetic/fog=0.5", 0.25)
-    (robustness,) = sweep_sections([*degraded("model", ROWS), more])
+    (robustness,) = sweep_sections([*degraded("model", ROWS), more], REPORT)
     assert "<th>mean Dice</th><th>depth AbsRel</th>" in robustness
     assert "<td>fog 0.5</td><td>0.7</td><td>0.25</td></tr><tr><td>fog 1</td><td>0.4</td><td>&ndash;</td>" in robustness
     oracle = degraded("oracle", {"": (1.0, 1.0), "latency_ms=200": (1.0, 0.8), "depth_noise=0.5": (1.0, 0.9)})
-    (curves,) = sweep_sections(oracle)
+    (curves,) = sweep_sections(oracle, REPORT)
     assert "How good is good enough" in curves
+
+
+@pytest.mark.parametrize("task", [REPORT, liver_survey.TASK.report], ids=["colonoscopy", "liver_survey"])
+def test_curves_draw_what_the_task_counts_and_the_heat_map_has_its_words(task: TaskReport, monkeypatch):
+    canvases = []
+    monkeypatch.setattr("scenarios.sweeps.png_of", lambda canvas: canvases.append(canvas) or b"")
+    figures = degraded("model", ROWS)
+    for condition in ("", "/latency_ms=200", "/direction_error=0.5"):
+        figures += [
+            figure(f"oracle.{what}", f"any/synthetic{condition}", 0.6) for what in ("success", "dice.mean", *task.drawn)
+        ]
+    assert len(sweep_sections(figures, task)) == 2
+    curves, heat_map = canvases
+    assert len(curves.axes) == 2  # latency and direction
+    drawn = [line.get_label() for line in curves.axes[0].lines]
+    assert drawn == ["success", *(name.rpartition(".")[2].replace("_", " ") for name in task.drawn)]
+    assert all(len(line.get_xdata()) == 2 for line in curves.axes[0].lines)
+    assert heat_map.axes[0].get_title() == f"closed loop: {task.success_title}"
+    names = {measure.name for measure in task.measures}
+    assert set(task.drawn) <= names
