@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from assets.errors import InputError
+from scenarios.bronchoscopy import bronchoscope_camera
 from scenarios.colonoscopy import endoscope_camera
 from scenarios.export.omnidirectional import CF_HQ190L
 from sim.camera import Camera
@@ -22,7 +23,12 @@ def _cf_hq190l(width: int, height: int) -> Camera:
     return scaled(CF_HQ190L, width, height, "camera cf-hq190l")
 
 
-NAMED = {"colonoscope": endoscope_camera, "laparoscope": laparoscope_camera, "cf-hq190l": _cf_hq190l}
+NAMED = {
+    "colonoscope": endoscope_camera,
+    "bronchoscope": bronchoscope_camera,
+    "laparoscope": laparoscope_camera,
+    "cf-hq190l": _cf_hq190l,
+}
 """Makes a camera of a width and a height [px]."""
 
 
@@ -30,7 +36,7 @@ def camera_named(name: str, width: int, height: int) -> Camera:
     """Make a camera of a size.
 
     Args:
-        name: colonoscope, laparoscope or cf-hq190l; LENS:DEGREES, such as fisheye:170 or pinhole:70, with square pixels
+        name: colonoscope, bronchoscope, laparoscope or cf-hq190l; LENS:DEGREES, such as fisheye:170 or pinhole:70, with square pixels
             and that angle across the width; or a JSON file with the fields of `sim.camera.Camera`, as a frame's
             meta.json has them under `camera`.
         width: [px]

@@ -1,6 +1,7 @@
 """Scenarios and drivers by name: the one place where a new one is entered."""
 
 from assets.errors import InputError
+from scenarios.bronchoscopy import BRONCHOSCOPY
 from scenarios.colonoscopy import COLONOSCOPY, COLONOSCOPY_SOFT_WALL
 from scenarios.drivers.model import Model
 from scenarios.interface import Driver, Scenario, Task
@@ -8,7 +9,7 @@ from scenarios.liver_survey import LIVER_SURVEY
 from scenarios.models import model_named, shipped_model
 from scenarios.user_code import load_object
 
-SCENARIOS = {one.name: one for one in (COLONOSCOPY, COLONOSCOPY_SOFT_WALL, LIVER_SURVEY)}
+SCENARIOS = {one.name: one for one in (COLONOSCOPY, COLONOSCOPY_SOFT_WALL, BRONCHOSCOPY, LIVER_SURVEY)}
 
 
 def scenario_named(name: str) -> Scenario:

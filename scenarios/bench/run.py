@@ -18,7 +18,7 @@ class BenchOptions:
     """Measure speed on this machine; what is compared is measured in one run."""
 
     what: tyro.conf.Positional[
-        Literal["anatomy", "render", "batch", "physics", "endurance", "dataset", "train", "realism", "all"]
+        Literal["anatomy", "render", "batch", "shadows", "physics", "endurance", "dataset", "train", "realism", "all"]
     ]
     """Which benchmark; realism compares with real frames, so it needs --real."""
     real: Path | None = None
@@ -116,6 +116,12 @@ def _batch(options: BenchOptions) -> list[Figure]:
     )
 
 
+def _shadows(options: BenchOptions) -> list[Figure]:
+    from scenarios.bench.shadows import bench_shadows
+
+    return bench_shadows(options.seed)
+
+
 def _dataset(options: BenchOptions) -> list[Figure]:
     from scenarios.bench.dataset import bench_dataset
     from scenarios.bench.generation import bench_generation
@@ -143,6 +149,7 @@ _BENCHES: dict[str, Callable[[BenchOptions], list[Figure]]] = {
     "anatomy": _anatomy,
     "render": _render,
     "batch": _batch,
+    "shadows": _shadows,
     "physics": _physics,
     "endurance": _endurance,
     "dataset": _dataset,

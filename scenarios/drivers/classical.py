@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from perception.prediction import Prediction, mask_centres
 from scenarios.colonoscopy_episode import ScopeReadings
 from scenarios.drivers.steering import Steering
-from scenarios.interface import Observation
+from scenarios.interface import Controller, Observation
 from sim.camera import Camera
 from sim.scope_state import ScopeCommand
 
@@ -22,8 +22,9 @@ class Classical:
     name = "classical"
     needs_truth = False
 
-    def __init__(self) -> None:
-        self._steering = Steering()
+    def __init__(self, controller: Controller | None = None) -> None:
+        """Take a task's controller; None steers a colonoscope."""
+        self._steering: Controller = controller or Steering()
 
     def reset(self, rng: np.random.Generator) -> None:
         """Forget the last episode."""
@@ -53,7 +54,8 @@ class Classical:
 
     def act(self, prediction: Prediction, readings: ScopeReadings, phase: str) -> ScopeCommand:
         """Steer as every driver does."""
-        return self._steering.command(prediction, readings, phase)
+        command: ScopeCommand = self._steering.command(prediction, readings, phase)
+        return command
 
 
 def _towards_largest(mask: NDArray[np.uint8], camera: Camera) -> NDArray[np.float64]:

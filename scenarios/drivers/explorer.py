@@ -9,7 +9,7 @@ from assets.transforms import unit
 from perception.prediction import Prediction
 from scenarios.colonoscopy_episode import ScopeReadings
 from scenarios.drivers.oracle import Oracle
-from scenarios.interface import Observation
+from scenarios.interface import Controller, Observation
 from sim.scope_state import ScopeCommand
 
 
@@ -35,9 +35,10 @@ class Explorer:
     name = "explorer"
     needs_truth = True
 
-    def __init__(self, options: ExplorerOptions | None = None) -> None:
+    def __init__(self, options: ExplorerOptions | None = None, controller: Controller | None = None) -> None:
+        """Take how far to stray, and a task's controller; None steers a colonoscope."""
         self._options = options or ExplorerOptions()
-        self._oracle = Oracle()
+        self._oracle = Oracle(controller)
         self.reset(np.random.default_rng(0))
 
     def reset(self, rng: np.random.Generator) -> None:

@@ -128,7 +128,10 @@ class InstrumentTable:
         return json.dumps({"version": 1, "time": self._time, "instruments": state}, sort_keys=True).encode()
 
     def restore_state(self, data: bytes) -> dict[str, InstrumentState]:
-        """Go back to a saved state; what follows is the same, bit for bit.
+        """Go back to a saved state; what follows is the same, bit for bit, on free tools and on tools on a sheet.
+
+        On a curved surface of triangles what follows may differ by some 1e-11 m: PyBullet keeps more of a contact than
+        it lets be forgotten.
 
         Raises:
             InputError: The data is damaged, or of other instruments.

@@ -4,7 +4,7 @@ On the CPU the same kernels run in one thread; `sim.render.renderer` is faster t
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from assets.errors import InputError
 from sim.camera import Camera
 from sim.render import batch_kernels, raster, records, texture
+from sim.render import channels as extras
 from sim.render.appearance import Appearance, LightSettings
 from sim.render.lens import build_lens, layout
 from sim.render.look import NOMINAL_DISTANCE, aim, fill_look, guides_of, lamp_of, noise_seed, tissue_of
@@ -36,8 +37,9 @@ _KINDS: dict[str, Any] = {
     "instance": wp.uint16,
     "normal": wp.vec3,
 }
-BYTES = sum(wp.types.type_size_in_bytes(kind) for kind in _KINDS.values())
-"""Memory that one pixel of one environment takes on the device."""
+_size = wp.types.type_size_in_bytes
+BYTES = sum(_size(kind) for kind in _KINDS.values())
+"""Memory that one pixel of one environment takes on the device, without channels on request."""
 _MOST = 65536  # environments
 _MOST_PIXELS = 2**31 - 1  # of all environments together: the kernels count in 32 bits
 _LOWER = "fewer environments, a smaller picture or fewer triangles"
@@ -64,6 +66,8 @@ class BatchFrames:
     """float32, shape (n, h, w): linear light before the gain; 1 is full scale, 0 where nothing."""
     T_world_camera: Float64[np.ndarray, "n 4 4"]
     exposure: Float64[np.ndarray, "n"]
+    channels: dict[extras.Extra, torch.Tensor]
+    """The channels asked for, shape (n, h, w) or (n, h, w, 3), as the frame's fields of these names."""
 
 
 class BatchRenderer:
@@ -82,6 +86,7 @@ class BatchRenderer:
         device: str | None = None,
         light: LightSettings | None = None,
         appearance: Appearance | Sequence[Appearance] | None = None,
+        channels: Collection[extras.Extra] = (),
     ) -> None:
         """Put everything on the device.
 
@@ -92,10 +97,11 @@ class BatchRenderer:
             device: A Warp device; None for that of the scenes, or else the CPU.
             light: The light guides, without shadows; None takes a colonoscope's.
             appearance: The look of all environments, or one for each; None takes the default.
+            channels: What the frames hold besides their usual channels, as `Renderer.render` takes them.
 
         Raises:
-            InputError: A mesh is damaged, counts or devices differ, the light throws shadows, or the device has too
-                little memory; the line says what to lower.
+            InputError: A mesh is damaged, counts or devices differ, the light throws shadows, a channel is unknown, or
+                the device has too little memory; the line says what to lower.
         """
         self.scenes = _scenes_of(scenes, count, device)
         self.camera = camera
@@ -106,7 +112,8 @@ class BatchRenderer:
         if self._light.shadows:
             raise InputError("batch: expected a light without shadows, found shadows, which single renderings have")
         self._pixels = camera.width * camera.height
-        _check_room(self.device, self.count, camera)
+        self._wanted = extras.chosen(channels)
+        _check_room(self.device, self.count, camera, BYTES + sum(_size(extras.KINDS[name]) for name in self._wanted))
         self._lens = build_lens(camera)
         self._shown = max(int(np.count_nonzero(np.any(self._lens.rays != 0, axis=1))), 1)
         on_device(self._allocate, _LOWER)
@@ -175,7 +182,8 @@ class BatchRenderer:
             self._look_array.assign(self._looks)
             for launch in self._launches:
                 launch.launch(stream=stream)
-        return BatchFrames(**self._tensors, T_world_camera=T.copy(), exposure=exposures)
+        extra = dict(self._extra_tensors)
+        return BatchFrames(**self._tensors, T_world_camera=T.copy(), exposure=exposures, channels=extra)
 
     def metered(self) -> torch.Tensor:
         """Return the mean luminance of each last picture, shape (n,), on the device, as `Renderer.metered` has it."""
@@ -218,6 +226,14 @@ class BatchRenderer:
         for name in ("rgb", "semantic", "instance", "depth", "normal", "luminance"):
             flat = wp.to_torch(self._buffers[name])
             self._tensors[name] = flat.view(*shape, *flat.shape[1:])
+        self._extras = {
+            name: wp.zeros(self.count * self._pixels if name in self._wanted else 0, dtype=kind, device=self.device)
+            for name, kind in extras.KINDS.items()
+        }
+        self._extra_tensors: dict[extras.Extra, torch.Tensor] = {}
+        for one in self._wanted:
+            flat = wp.to_torch(self._extras[one])
+            self._extra_tensors[one] = flat.view(*shape, *flat.shape[1:])
 
     def _record(self) -> None:
         """Prepare the launches for the scenes and looks as they are."""
@@ -233,9 +249,13 @@ class BatchRenderer:
         tables = [self._tables[name] for name in ("tone", "gauss", "volumes", "vessels")]
         rays, vignette = [self._pose_array, environments, self._rays], [self._vignette]
         shaded = [self._pose_array, self._look_array, environments, self._rays, *vignette, *tables, *seen, *written]
+        steps = [(batch_kernels.cast_all, [*rays, *seen]), (batch_kernels.shade_all, shaded)]
+        if self._wanted:
+            added = [self._pose_array, self._look_array, environments, self._rays, *seen, *self._extras.values()]
+            steps.append((batch_kernels.add_all, added))
         self._launches = [
             wp.launch(kernel, (self.count, self._pixels), inputs, device=self.device, record_cmd=True)
-            for kernel, inputs in ((batch_kernels.cast_all, [*rays, *seen]), (batch_kernels.shade_all, shaded))
+            for kernel, inputs in steps
         ]
 
     def _environment(self, scene: RenderScene, appearance: Appearance) -> Any:
@@ -282,13 +302,13 @@ def _scenes_of(
     return own
 
 
-def _check_room(device: Any, count: int, camera: Camera) -> None:
-    """Refuse before anything is allocated what cannot fit."""
+def _check_room(device: Any, count: int, camera: Camera, pixel: int) -> None:
+    """Refuse before anything is allocated what cannot fit; `pixel` is the bytes of one."""
     pixels = camera.width * camera.height
     room = device.free_memory if device.is_cuda else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    most = min(room // (BYTES * pixels), _MOST_PIXELS // pixels)
+    most = min(room // (pixel * pixels), _MOST_PIXELS // pixels)
     if count > most:
         raise InputError(
             f"batch: expected at most {most} environments of {camera.width} x {camera.height} px on {device}, found "
-            f"{count}, which take {count * pixels * BYTES / 2**30:.1f} GiB; use fewer environments or a smaller picture"
+            f"{count}, which take {count * pixels * pixel / 2**30:.1f} GiB; use fewer environments or a smaller picture"
         )

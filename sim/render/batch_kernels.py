@@ -2,6 +2,7 @@
 
 import warp as wp
 
+from sim.render.channels import distance_of, light_distance_of, object_point_of, part_of
 from sim.render.moving import Surface
 from sim.render.raster import Pose
 from sim.render.raycast import nearest
@@ -100,3 +101,32 @@ def shade_all(
         instance,
         normal,
     )
+
+
+@wp.kernel
+def add_all(
+    poses: wp.array[Pose],
+    looks: wp.array[Look],
+    environments: wp.array[Environment],
+    rays: wp.array[wp.vec3],
+    triangle: wp.array[int],
+    weights: wp.array[wp.vec2],
+    depth: wp.array[float],
+    part: wp.array[wp.uint16],
+    distance: wp.array[float],
+    object_point: wp.array[wp.vec3],
+    light_distance: wp.array[float],
+) -> None:
+    """Write the channels on request of one pixel; those that nobody wants have arrays of no length."""
+    environment, pixel = wp.tid()  # type: ignore[misc]  # two in a two-dimensional launch
+    at = environment * rays.shape[0] + pixel
+    scene = environments[environment]
+    if part.shape[0] > 0:
+        part[at] = part_of(triangle[at], scene.corners)
+    if distance.shape[0] > 0:
+        distance[at] = distance_of(depth[at], rays[pixel])
+    if object_point.shape[0] > 0:
+        object_point[at] = object_point_of(triangle[at], weights[at], scene.corners, scene.surface)
+    if light_distance.shape[0] > 0:
+        light = looks[environment].light
+        light_distance[at] = light_distance_of(depth[at], rays[pixel], poses[environment], light)

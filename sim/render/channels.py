@@ -24,26 +24,55 @@ KINDS: dict[Extra, Any] = {
 }
 
 
-@wp.kernel
-def part(first_pixel: int, triangle: wp.array[int], corners: wp.array[wp.vec4i], out: wp.array[wp.uint16]) -> None:
-    """Write 1 + the index of the seen object."""
-    pixel = first_pixel + wp.tid()
-    index = triangle[pixel]
+@wp.func
+def part_of(index: int, corners: wp.array[wp.vec4i]) -> wp.uint16:
+    """Return 1 + the index of the object of a triangle, 0 for none."""
     found = wp.int32(0)
     if index >= 0:
         found = corners[index][3] + 1
-    out[pixel] = wp.uint16(found)
+    return wp.uint16(found)
+
+
+@wp.func
+def distance_of(z: float, ray: wp.vec3) -> float:
+    """Return the way from the camera's centre to the seen point [m]."""
+    found = wp.float32(0.0)
+    if z > 0.0:
+        found = z / ray[2]
+    return found
+
+
+@wp.func
+def object_point_of(index: int, share: wp.vec2, corners: wp.array[wp.vec4i], surface: Surface) -> wp.vec3:
+    """Return where the seen point lies on its object at rest [m]."""
+    found = wp.vec3(0.0, 0.0, 0.0)
+    if index >= 0:
+        found = at_rest(surface, corners[index], share[0], share[1])
+    return found
+
+
+@wp.func
+def light_distance_of(z: float, ray: wp.vec3, pose: Pose, light: wp.vec3) -> float:
+    """Return the way from the light to the seen point [m]."""
+    found = wp.float32(0.0)
+    if z > 0.0:
+        offset = pose.rotation * (light - pose.position)
+        found = wp.length(ray * (z / ray[2]) - offset)
+    return found
+
+
+@wp.kernel
+def part(first_pixel: int, triangle: wp.array[int], corners: wp.array[wp.vec4i], out: wp.array[wp.uint16]) -> None:
+    """Write the parts."""
+    pixel = first_pixel + wp.tid()
+    out[pixel] = part_of(triangle[pixel], corners)
 
 
 @wp.kernel
 def distance(first_pixel: int, depth: wp.array[float], rays: wp.array[wp.vec3], out: wp.array[float]) -> None:
-    """Write the way from the camera's centre to the seen point [m]."""
+    """Write the distances."""
     pixel = first_pixel + wp.tid()
-    z = depth[pixel]
-    found = wp.float32(0.0)
-    if z > 0.0:
-        found = z / rays[pixel][2]
-    out[pixel] = found
+    out[pixel] = distance_of(depth[pixel], rays[pixel])
 
 
 @wp.kernel
@@ -55,14 +84,9 @@ def object_point(
     surface: Surface,
     out: wp.array[wp.vec3],
 ) -> None:
-    """Write where the seen point lies on its object at rest [m]."""
+    """Write the points on their objects."""
     pixel = first_pixel + wp.tid()
-    index = triangle[pixel]
-    found = wp.vec3(0.0, 0.0, 0.0)
-    if index >= 0:
-        share = weights[pixel]
-        found = at_rest(surface, corners[index], share[0], share[1])
-    out[pixel] = found
+    out[pixel] = object_point_of(triangle[pixel], weights[pixel], corners, surface)
 
 
 @wp.kernel
@@ -74,15 +98,9 @@ def light_distance(
     light: wp.vec3,
     out: wp.array[float],
 ) -> None:
-    """Write the way from the light to the seen point [m]."""
+    """Write the distances from the light."""
     pixel = first_pixel + wp.tid()
-    z = depth[pixel]
-    found = wp.float32(0.0)
-    if z > 0.0:
-        ray = rays[pixel]
-        offset = pose[0].rotation * (light - pose[0].position)
-        found = wp.length(ray * (z / ray[2]) - offset)
-    out[pixel] = found
+    out[pixel] = light_distance_of(depth[pixel], rays[pixel], pose[0], light)
 
 
 def chosen(channels: Any) -> tuple[Extra, ...]:

@@ -91,6 +91,7 @@ class Renderer:
         self._options: dict[str, Any] = {"threads": threads, "visibility": visibility, "shading": shading}
         self._workers = Workers(threads if cpu else 1)
         self._pictured = -1  # no picture yet
+        self._shadowed = False
         self._extras: dict[str, Any] = {}
         self._no_flow = np.zeros((camera.height, camera.width, 2), np.float32)
         self._no_flow.flags.writeable = False
@@ -223,6 +224,16 @@ class Renderer:
         triangle = self._arrays.copied(self._arrays.buffers["triangle"])
         return np.append(self.geometry.scene_triangle, np.int32(-1))[triangle]
 
+    def lit(self) -> Float32[np.ndarray, "h w"]:
+        """Return which share of the guides' light reaches each pixel of the last picture, as its shadows have it.
+
+        Raises:
+            InputError: The last picture has no shadows, or there is none.
+        """
+        if not self._shadowed:
+            raise InputError("renderer: expected a picture with shadows, found none")
+        return self._arrays.copied(self._arrays.channels["lit"])
+
     def snapshot(self) -> motion.Snapshot:
         """Keep of the last picture what it takes to follow its points to another.
 
@@ -309,10 +320,11 @@ class Renderer:
             share([[launch] for launch in launches.see])
             share([[launch] for launch in shade])
         wp.synchronize_device(self._device)
-        self._pictured = self.scene.changes
+        self._pictured, self._shadowed = self.scene.changes, False
 
     def _relight(self, *, shadowed: bool) -> None:
         """Shade what the visibility buffer holds."""
+        self._shadowed = shadowed
         if shadowed:  # they look beyond their own rows, so all rows must be there
             self._workers.share([[launch] for launch in self._launches.throw_shadows])
         self._workers.share([[launch] for launch in self._launches.shade])

@@ -10,7 +10,12 @@ from assets.errors import InputError
 from assets.instruments.flexible import BRONCHOSCOPE
 from assets.labels import label_id
 from assets.patient import Orifice
+from scenarios.bronchoscopy_episode import LUMEN, WALL, bronchial_classes, goal_arc
+from scenarios.catalogue import driver_named, scenario_named
+from scenarios.dataset_check import CheckOptions, check
 from scenarios.drivers.bronchial import BronchialSteering
+from scenarios.generate import GenerateOptions, generate
+from scenarios.loop import run_episode
 from sim.bronchoscopy import BronchoscopyScene
 from sim.camera import Camera
 from sim.flexible_scope import FlexibleScope
@@ -72,3 +77,45 @@ def test_what_lies_aside_is_turned_to_and_what_lies_up_or_down_is_bent_to(direct
     command = BronchialSteering().towards(np.array(direction) / np.sqrt(2))
     assert np.sign(np.round(command.roll, 9)) == roll
     assert np.sign(np.round(command.bend_up, 9)) == bend
+
+
+def test_in_the_loop_who_knows_the_way_arrives_and_touches_the_wall_less_than_who_does_not_look(scene):
+    scenario = scenario_named("bronchoscopy")
+    goal = goal_arc(scene)
+    assert 0.1 < goal <= scene.guide.length
+    oracle = run_episode(scene, scenario, driver_named("oracle", scenario.task), 3)
+    assert oracle.summary.success
+    assert oracle.summary.measures["reached_arc"] >= goal - 0.008
+    assert np.linalg.norm(oracle.path[-1] - scene.guide.point(goal)) < 0.016
+    assert (
+        run_episode(scene, scenario, driver_named("oracle", scenario.task), 3).path.tobytes() == oracle.path.tobytes()
+    )
+    blind = run_episode(scene, scenario, driver_named("blind", scenario.task), 3)
+    assert blind.summary.measures["contact_time"] > oracle.summary.measures["contact_time"]
+    looking = run_episode(scene, scenario, driver_named("classical", scenario.task), 3)
+    assert looking.summary.measures["reached_arc"] > 0.05
+    with pytest.raises(InputError, match="--model FILE for bronchoscopy"):
+        driver_named("model", scenario.task)
+
+
+def test_near_wall_and_far_lumen_are_told_apart():
+    camera = Camera.with_fov(3, 1, 60.0)
+    rays, _ = camera.rays()
+    depth = (np.array([[0.019, 0.021, 0.0]]) * rays[..., 2]).astype(np.float32)
+    semantic = np.full((1, 3), label_id("bronchi_wall"), np.uint8)
+    semantic[0, 2] = 0
+    assert bronchial_classes(semantic, depth, camera).tolist() == [[WALL, LUMEN, 0]]
+
+
+def test_a_data_set_of_it_is_recorded(tmp_path):
+    options = GenerateOptions(
+        patients=("synth:bronchi:1",),
+        out=tmp_path / "data",
+        scenario="bronchoscopy",
+        frames=4,
+        size=(48, 48),
+        splits=(1.0, 0.0, 0.0),
+        workers=1,
+    )
+    generate(options)
+    assert check(CheckOptions(tmp_path / "data"))

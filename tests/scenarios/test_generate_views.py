@@ -194,7 +194,7 @@ def test_cameras_by_name_and_by_angle(tmp_path: Path) -> None:
     assert camera_named("colonoscope", 64, 64).content_radius == pytest.approx(0.57 * 64)
     (tmp_path / "bad.json").write_text('{"width": 3}')
     for wrong, said in (
-        ("telescope", "expected one of colonoscope, laparoscope, cf-hq190l, fisheye:DEGREES"),
+        ("telescope", "expected one of colonoscope, bronchoscope, laparoscope, cf-hq190l, fisheye:DEGREES"),
         ("fisheye:wide", "expected a field of view within 0 and 180 degrees, found nan"),
         ("cf-hq190l", "expected a picture of the shape of 1350 x 1080 px, found 64 x 64; choose another --size"),
         (str(tmp_path / "none.json"), "expected the JSON file of a camera, found none"),

@@ -20,6 +20,7 @@ from sim.render import batch as batch_module
 from sim.render import batch_kernels
 from sim.render.appearance import Appearance, LightSettings, draw_appearance
 from sim.render.batch import BYTES, BatchRenderer
+from sim.render.channels import EXTRAS
 from sim.render.renderer import Renderer
 from sim.render.scene import RenderScene
 from sim.scene_objects import SceneObject
@@ -131,6 +132,27 @@ def test_two_environments_of_two_cameras_each():
     assert_same(frames, singles)
 
 
+def test_channels_on_request_are_those_of_single_renderings():
+    scene = RenderScene(OBJECTS)
+    scene.move("polyp", moved([0.003, -0.002, 0.001]))
+    batch = BatchRenderer(scene, CAMERA, 3, channels=EXTRAS)
+    frames = batch.render(poses(3))
+    assert tuple(frames.channels) == EXTRAS
+    with Renderer(scene, CAMERA, visibility="raycast", shading="pixels") as single:
+        for index, pose in enumerate(poses(3)):
+            alone = single.render(pose, seed=index, channels=EXTRAS)
+            for name in EXTRAS:
+                np.testing.assert_array_equal(frames.channels[name][index].numpy(), getattr(alone, name), name)
+            np.testing.assert_array_equal(frames.rgb[index].numpy(), alone.rgb)
+    assert {1, 2} <= set(np.unique(frames.channels["part"].numpy()))
+    assert frames.channels["distance"].data_ptr() == batch._extras["distance"].ptr
+    few = BatchRenderer(scene, CAMERA, 2, channels=["distance"]).render(poses(2))
+    assert torch.equal(few.channels["distance"], frames.channels["distance"][:2])
+    assert list(few.channels) == ["distance"]
+    with pytest.raises(InputError, match="expected some of part"):
+        BatchRenderer(scene, CAMERA, 2, channels=["colour"])
+
+
 def test_the_tensors_are_the_kernels_own_memory_and_nothing_comes_to_the_host(monkeypatch):
     batch = BatchRenderer(OBJECTS, CAMERA, 2)
 
@@ -218,7 +240,9 @@ def test_the_kernels_compile_for_cuda(tmp_path):
     wp.compile_aot_module(batch_kernels, arch=90, module_dir=tmp_path, use_ptx=True)
     (code,) = tmp_path.glob("*.ptx")
     text = code.read_text()
-    assert all(re.search(rf"\.entry {name}_\w*cuda_kernel_forward", text) for name in ("cast_all", "shade_all"))
+    assert all(
+        re.search(rf"\.entry {name}_\w*cuda_kernel_forward", text) for name in ("cast_all", "shade_all", "add_all")
+    )
 
 
 @pytest.mark.gpu
