@@ -17,8 +17,8 @@ from assets.transforms import unit
 Array = NDArray[np.float64]
 
 FLUID, FLUID_DEVIATION = 155e-6, 114e-6
-"""Volume left after a preparation with magnesium citrate [m^3], 250 adults (residual fluid at CT colonography, Bannas et
-al., Clin. Radiol. 69, 2014, doi:10.1016/j.crad.2014.08.001: 155 +- 114 ml)."""
+"""Volume left after a preparation with magnesium citrate [m^3], 250 adults: 155 +- 114 ml of residual fluid at CT
+colonography (Bannas et al., Clin. Radiol. 69, 2014, doi:10.1016/j.crad.2014.08.001)."""
 FLUID_LIMITS = (30e-6, 380e-6)
 """[m^3]; the five or six places where the bowel lies low hold less than the upper half of it at a depth of `FULL`."""
 POOLS = (4, 10)
