@@ -17,6 +17,10 @@ EXTENT = (0.0005, 2.5)
 """Least and most size of an organ [m]: outside it a file is probably not in metres."""
 
 
+AIRWAY = ("trachea", "bronchi", "airways")
+"""First words of the names of airways and their centrelines."""
+
+
 @dataclass(frozen=True)
 class OrganReport:
     """What was found of one organ, centreline or orifice."""
@@ -84,9 +88,12 @@ def _own_solids(line: Centreline, organs: tuple[Organ, ...]) -> list[str]:
     """Return the solid organs that a centreline may run in: imported vessels and airways are no lumens.
 
     The line's name begins as the organ's name or label does: `portal_segment_5_0` runs in the
-    `portal_vein_and_splenic_vein`, `hepatic_vein_left` in a `hepatic_vein`, `airways_3` in the `airways`.
+    `portal_vein_and_splenic_vein`, `hepatic_vein_left` in a `hepatic_vein`, `airways_3` in the `airways`. The lines
+    `trachea` and `bronchi_...` run in the airway, whatever it is called.
     """
     first = line.name.split("_")[0]
+    if first in AIRWAY:
+        return [organ.name for organ in organs if organ.kind == "solid" and organ.label.split("_")[0] in AIRWAY]
     return [
         organ.name
         for organ in organs

@@ -61,9 +61,11 @@ def parallel_frames(tangents: Float[np.ndarray, "n 3"], first_x: Float[np.ndarra
     Returns:
         Rotation matrices, shape (n, 3, 3).
     """
-    frames = np.empty((len(tangents), 3, 3))
+    across = np.empty((len(tangents), 3))
     x = unit(first_x - (first_x @ tangents[0]) * tangents[0])
     for index, z in enumerate(tangents):
-        x = unit(x - (x @ z) * z)
-        frames[index] = np.stack([x, np.cross(z, x), z], axis=1)
-    return frames
+        x = x - (x @ z) * z
+        length = np.sqrt(np.add.reduce(x * x))
+        x = x / length if length > 0 else x
+        across[index] = x
+    return np.stack([across, np.cross(tangents, across), tangents], axis=2)

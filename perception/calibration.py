@@ -9,7 +9,7 @@ How sure the classes are is set by a temperature (Guo et al., On calibration of 
 arXiv:1706.04599), the expected error of depth by a factor. All of it is folded into the weights of the last layers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -199,6 +199,16 @@ class ReliabilityCounts:
         self._pixels += np.bincount(place, minlength=self._bins)
         self._belief += np.bincount(place, weights=belief.ravel(), minlength=self._bins)
         self._right += np.bincount(place, weights=right.ravel(), minlength=self._bins)
+
+    @property
+    def sums(self) -> list[list[float]]:
+        """Pixels, sum of belief and right ones of each bin, shape (3, bins); those of several sets of pixels add up."""
+        return [one.tolist() for one in (self._pixels, self._belief, self._right)]
+
+    def add_sums(self, sums: Sequence[Sequence[float]]) -> None:
+        """Count pixels that were counted elsewhere, into as many bins."""
+        for own, more in zip((self._pixels, self._belief, self._right), sums, strict=True):
+            own += np.array(more)
 
     @property
     def error(self) -> float:

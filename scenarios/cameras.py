@@ -36,9 +36,9 @@ def camera_named(name: str, width: int, height: int) -> Camera:
     """Make a camera of a size.
 
     Args:
-        name: colonoscope, bronchoscope, laparoscope or cf-hq190l; LENS:DEGREES, such as fisheye:170 or pinhole:70, with square pixels
-            and that angle across the width; or a JSON file with the fields of `sim.camera.Camera`, as a frame's
-            meta.json has them under `camera`.
+        name: colonoscope, bronchoscope, laparoscope or cf-hq190l; LENS:DEGREES, such as fisheye:170 or pinhole:70, with
+            square pixels and that angle across the width; or a JSON file with the fields of `sim.camera.Camera`, as a
+            frame's meta.json has them under `camera`.
         width: [px]
         height: [px]
 

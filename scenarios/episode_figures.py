@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from perception.calibration import ReliabilityCounts
 from perception.metrics import segmentation_scores
 from scenarios.figures import Figure
 from scenarios.interface import Task
@@ -72,12 +73,29 @@ def _perception_figures(driver: str, records: Sequence[EpisodeRecord], subset: s
         if name != "background"
     ]
     figures.append(bootstrapped(f"{driver}.dice.mean", subset, np.nanmean(dice[:, 1:], axis=1), groups, "1", how))
+    figures += _calibration_figure(driver, records, subset)
     for name, unit in (("abs_rel", "1"), ("abs_rel_scaled", "1"), ("direction_error_deg", "deg")):
         values = np.array([record.errors[name] for record in records], dtype=float)
         owners = np.array([record.patient for record in records])
         full = name if name == "direction_error_deg" else f"depth.{name}"
         figures.append(bootstrapped(f"{driver}.{full}", subset, values, owners, unit, f"per-frame mean; {HOW}"))
     return figures
+
+
+def _calibration_figure(driver: str, records: Sequence[EpisodeRecord], subset: str) -> list[Figure]:
+    """Return the expected calibration error of the classes, if the records hold what it needs."""
+    known = [record for record in records if record.reliability is not None]
+    patients = sorted({record.patient for record in known})
+    errors = []
+    for patient in patients:
+        pooled = ReliabilityCounts()
+        for record in known:
+            if record.patient == patient and record.reliability is not None:
+                pooled.add_sums(record.reliability)
+        errors.append(pooled.error)
+    how = "expected calibration error of the class called, 15 equal bins, over the pixels that the lens shows; "
+    how += "pooled per patient over every 5th frame of its episodes, then the mean; 95 % interval by patient"
+    return [bootstrapped(f"{driver}.ece", subset, np.array(errors), np.array(patients), "1", how)] if known else []
 
 
 def _of_oracle(records: Sequence[EpisodeRecord], subset: str) -> Figure:

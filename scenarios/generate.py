@@ -56,7 +56,7 @@ class GenerateOptions:
     looks: int = 1
     """Appearances of each geometry: so many frames of one pose and one truth, the others with looks drawn at random."""
     camera: str | None = None
-    """colonoscope, bronchoscope, laparoscope, cf-hq190l, fisheye:DEG, pinhole:DEG or a .json file; None: the scenario's."""
+    """colonoscope, bronchoscope, laparoscope, cf-hq190l, fisheye:DEG, pinhole:DEG or a .json; None: the scenario's."""
     stereo_mm: float | None = None
     """A second camera so far to the right [mm]: each frame has one more, of the right eye."""
     channels: tuple[Wanted, ...] = ()

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from assets.errors import InputError
+from perception.calibration import ReliabilityCounts
 from perception.metrics import angular_error, confusion, depth_errors
 from scenarios.episode import EpisodeSummary
 from scenarios.interface import Task
@@ -44,6 +45,8 @@ class EpisodeRecord:
     """What stands under the pictures of the film strip, from left to right."""
     safety: Safety | None = None
     """How the watch did; None where the driver was not watched."""
+    reliability: list[list[float]] | None = None
+    """Pixels by belief in the class called: `ReliabilityCounts.sums`; None in records of before they were counted."""
 
 
 class Observer:
@@ -54,6 +57,7 @@ class Observer:
         self._counts = np.zeros((len(task.classes), len(task.classes)), dtype=np.int64)
         self._errors: dict[str, list[float]] = {"abs_rel": [], "abs_rel_scaled": [], "direction_error_deg": []}
         self._frames = 0
+        self._reliability = ReliabilityCounts()
         self._pictures: list[UInt8[np.ndarray, "h w 3"]] = []
         self._captions: list[str] = []
         self._spacing = 8
@@ -79,6 +83,8 @@ class Observer:
         _, shown = frame.camera.rays()
         self._counts += confusion(said.classes[shown], truth.classes[shown], len(self._task.classes))
         self._frames += 1
+        right = said.classes == truth.classes
+        self._reliability.add(said.probabilities.max(axis=0)[shown], right[shown])
         sought_pixels = int(np.count_nonzero(truth.classes == self._task.sought))
         if sought_pixels > self._sought_pixels:  # the sample is the frame that shows most of what is sought
             self._sample, self._sought_pixels = moment, sought_pixels
@@ -107,6 +113,7 @@ class Observer:
             captions=list(self._captions),
             errors={name: float(np.mean(values)) if values else None for name, values in self._errors.items()},
             safety=safety,
+            reliability=np.round(self._reliability.sums, 3).tolist(),
         )
 
     def save_pictures(self, strip: Path, sample: Path) -> None:

@@ -9,14 +9,24 @@ from matplotlib.figure import Figure as Canvas
 from scipy.stats import spearmanr
 
 from scenarios.drivers.flawed import ERRORS
-from scenarios.figures import Figure
+from scenarios.figures import Figure, formatted
 from scenarios.measure import TaskReport
 from scenarios.pictures import driver_colour, png_of
-from scenarios.report_page import picture, scroller, section
+from scenarios.report_page import picture, scroller, section, table, text
 from sim.degradations.settings import AXES
 
 _LEAST_CONDITIONS = 5  # a correlation over fewer says nothing
 _LINES = (("-", "model"), (":", "classical"), ("--", "blind"))  # of what is drawn, and whose colour it has
+_OPEN_LOOP = {
+    "dice.mean": "mean Dice",
+    "dice.polyp": "polyp Dice",
+    "depth.abs_rel": "depth AbsRel",
+    "direction_error_deg": "direction [deg]",
+    "ece": "calibration error",
+    "latency_p50_ms": "median latency [ms]",
+    "latency_p99_ms": "p99 latency [ms]",
+}
+"""Figures of perception, and the headings of their columns."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +100,26 @@ def sweep_sections(figures: Sequence[Figure], task: TaskReport | None) -> list[s
     degraded = points_of(figures, AXES)
     for driver in dict.fromkeys(point.driver for point in degraded if point.name):
         own = [point for point in degraded if point.driver == driver]
-        note = "Each row is one thing that goes wrong with the picture; columns are its severity."
-        body = scroller(picture(_heat_map(own, task.success_title), "", "png"))
+        note = (
+            "Each row is one thing that goes wrong with the picture; columns are its severity. The table has what the "
+            "perception was like, frame by frame, while this driver drove."
+        )
+        body = scroller(picture(_heat_map(own, task.success_title), "", "png")) + scroller(_open_loop(own))
         sections.append(section(f"Robustness of the driver {driver}", body, note))
     return sections
+
+
+def _open_loop(points: Sequence[Point]) -> str:
+    """Tabulate the perception's figures under each condition, as far as they were measured."""
+    measured = [what for what in _OPEN_LOOP if any(point.what == what for point in points)]
+    found = {(point.name, point.severity, point.what): point.figure for point in points}
+    conditions = dict.fromkeys((point.name, point.severity) for point in points)
+    rows = []
+    for name, severity in sorted(conditions, key=lambda one: (bool(one[0]), one)):
+        label = f"{name.replace('_', ' ')} {severity:g}" if name else "nothing wrong"
+        figures = [found.get((name, severity, what)) for what in measured]
+        rows.append([text(label), *("&ndash;" if one is None else formatted(one)[0] for one in figures)])
+    return table(("condition", *(_OPEN_LOOP[what] for what in measured)), rows)
 
 
 def _curves(points: Sequence[Point], drawn: Sequence[str]) -> bytes:

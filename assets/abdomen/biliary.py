@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from assets.abdomen.body import Body
+from assets.abdomen.cavity import Cavity
 from assets.abdomen.gut import Tube
 from assets.abdomen.lattice import SPACING, Array, Box, Field, sample, slopes, volume
 from assets.abdomen.liver import Liver
-from assets.abdomen.solids import Solid, curve, reach_of
+from assets.abdomen.neighbours import competed
+from assets.abdomen.solids import Solid, curve
 from assets.transforms import unit
 
 LENGTH = (0.075, 0.100)
@@ -65,7 +67,7 @@ class Biliary:
 
     def early(self) -> Solid:
         """Return the gallbladder, which presses its fossa into the liver."""
-        return self.gallbladder.solid("gallbladder", "gallbladder", spacing=FINE, rounding=0.0015)
+        return _gallbladder_solid(self.gallbladder)
 
     def late(self) -> tuple[Solid, ...]:
         """Return ducts and arteries, which give way to the organs that they lead to."""
@@ -78,7 +80,13 @@ class Biliary:
         )
 
 
-def draw_gallbladder(rng: np.random.Generator, body: Body, liver: Liver) -> tuple[Tube, dict[str, Array]]:
+def _gallbladder_solid(gallbladder: Tube) -> Solid:
+    return gallbladder.solid("gallbladder", "gallbladder", spacing=FINE, rounding=0.0015)
+
+
+def draw_gallbladder(
+    rng: np.random.Generator, body: Body, liver: Liver, cavity: Cavity
+) -> tuple[Tube, dict[str, Array]]:
     """Lay the gallbladder along the visceral surface, from near the hilum to beyond the liver's edge."""
     box = Box.around(*liver.corners, spacing=SPACING)
     field = liver.function(box)
@@ -110,8 +118,8 @@ def draw_gallbladder(rng: np.random.Generator, body: Body, liver: Liver) -> tupl
     line = curve(np.column_stack([axis, factor * radius]), 0.002)
     gallbladder = Tube(line[:, :3], line[:, 3])
     for _ in range(3):
-        near = Box.around(*reach_of(gallbladder.points, gallbladder.radii))
-        share_of = volume(near, gallbladder.function(near)) / body.volumes["gallbladder"]
+        solid = _gallbladder_solid(gallbladder)
+        share_of = volume(solid.box, competed(solid, cavity.function, [])) / body.volumes["gallbladder"]
         gallbladder = Tube(gallbladder.points, gallbladder.radii * share_of**-0.45)
     last = gallbladder.points[-1] + gallbladder.radii[-1] * unit(gallbladder.points[-1] - gallbladder.points[-4])
     pouch = int(np.argmin(np.abs(line[:, 3][: len(line) // 3] - factor * 0.0110)))

@@ -23,8 +23,11 @@ class Measure:
 # Imaging 29(4), 2004, pages 482 to 490). Deviations: liver 17 % and spleen 40 % (CT of 100 patients, Jasper,
 # J. Clin. Diagn. Res. 13(8), 2019, doi:10.7860/JCDR/2019/41932.13038); the spleen's is cut to 25 % so that no draw is
 # an enlarged one; kidney and pancreas 15 and 20 %, chosen.
-# Gallbladder: 7.5 to 12 cm long and 25 to 30 ml of capacity in one text (Bailey and Love's Short Practice of Surgery,
-# chapter 71), 50 to 70 ml fasting by ultrasound in others: 40 +- 9 ml with its wall.
+# The pancreas agrees with 77.9 +- 21.7 ml (CT of 204 trauma patients, Abdom. Radiol. 44, 2019, pages 958 to 966,
+# doi:10.1007/s00261-018-1793-8) and with 71 to 83 ml (review of CT and MRI, Expert Rev. Gastroenterol. Hepatol. 12,
+# 2018, pages 757 to 766, doi:10.1080/17474124.2018.1496015).
+# Gallbladder: 29.9 ml of bile in men and 26.5 ml in women, fasting, in a wall of 2.5 mm (ultrasound of 400 adults,
+# Jamal et al., Zanco J. Med. Sci.); the wall of a pear 8 cm long has 50 cm^2, so 12 ml: 40 +- 9 ml with its wall.
 # Stomach: empty, with its wall; fasting volumes vary by 33 % (SPECT of 433 people, PMC3105214); the mean is chosen.
 LIVER = Measure((1.411e-3, 0.21e-3), (1.710e-3, 0.25e-3))
 SPLEEN = Measure((0.180e-3, 0.045e-3), (0.238e-3, 0.055e-3))

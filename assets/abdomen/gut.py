@@ -8,6 +8,7 @@ from assets.abdomen.body import Body
 from assets.abdomen.cavity import Cavity
 from assets.abdomen.lattice import SPACING, Array, Box, Field, volume
 from assets.abdomen.liver import Liver
+from assets.abdomen.neighbours import competed
 from assets.abdomen.solids import Ripple, Solid, curve, ellipsoid, reach_of, smooth_max, smooth_min, tube
 from assets.transforms import unit
 
@@ -59,6 +60,8 @@ PANCREAS = np.array(
 )
 PANCREAS_VOLUME = 0.060e-3
 """Of the template [m^3]; measured."""
+OVER_PANCREAS = ("stomach", "spleen", "colon", "duodenum")
+"""What the pancreas gives way to, besides the liver."""
 SPLEEN = np.array([-0.092, -0.038, 0.096])
 SPLEEN_RADII = np.array([0.0235, 0.0365, 0.0530])
 SPLEEN_VOLUME = 0.11e-3
@@ -203,14 +206,16 @@ def draw_gut(rng: np.random.Generator, body: Body, cavity: Cavity, liver: Liver)
 
 def _fitted(gut: Gut, body: Body, cavity: Cavity, liver: Liver) -> Gut:
     """Scale stomach, spleen and pancreas until what their neighbours leave of them has the volumes wanted."""
+    first = Solid("liver", "liver", "liver", liver.function, *liver.corners)
     for _ in range(4):
         solids = {solid.name: solid for solid in gut.solids()}
 
         def share(name: str, *others: str, solids: dict[str, Solid] = solids) -> float:
-            box = Box.around(solids[name].low, solids[name].high, 2 * SPACING)
-            fields = [solids[name].function(box), cavity.function(box), -liver.function(box)]
-            fields += [-solids[other].function(box) for other in others]
-            return volume(box, *fields) / body.volumes[name]
+            spacing = SPACING if name == "pancreas" else 2 * SPACING  # so thin an organ needs the nodes it is meshed at
+            solid = replace(solids[name], spacing=spacing)
+            # with the gaps and the rounded edges of the meshes, which take a fifth of the pancreas
+            left = competed(solid, cavity.function, [first, *(solids[other] for other in others)])
+            return volume(solid.box, left) / body.volumes[name]
 
         stomach, pancreas = gut.stomach, gut.pancreas
         centre, radii, axes = gut.spleen
@@ -218,7 +223,7 @@ def _fitted(gut: Gut, body: Body, cavity: Cavity, liver: Liver) -> Gut:
             gut,
             stomach=Tube(stomach.points, stomach.radii * share("stomach") ** -0.5),
             spleen=(centre, radii * share("spleen", "stomach") ** -0.4, axes),
-            pancreas=Tube(pancreas.points, pancreas.radii * share("pancreas", "stomach", "duodenum") ** -0.5),
+            pancreas=Tube(pancreas.points, pancreas.radii * share("pancreas", *OVER_PANCREAS) ** -0.5),
         )
     return gut
 

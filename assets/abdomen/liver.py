@@ -22,12 +22,12 @@ DOWN = unit(np.array([-0.40, -0.02, -0.915]))
 RIGHT = np.array([0.048, -0.014, 0.090])
 RIGHT_RADII = np.array([0.079, 0.074, 0.094])
 LEFT = np.array([-0.022, 0.010, 0.124])
-LEFT_RADII = np.array([0.072, 0.052, 0.037])
+LEFT_RADII = np.array([0.066, 0.046, 0.030])
 LEFT_DOWN = unit(np.array([-0.05, 0.10, -0.99]))
 LEFT_FLOOR = np.array([-0.030, 0.0, 0.098])
 EDGE = 0.006
 """Radius by which the lower edge is rounded: it is sharp (Gray's Anatomy, chapter 67) [m]."""
-FISSURE = np.array([[-0.004, 0.075, 0.072], [-0.004, 0.04, 0.078], [-0.002, 0.015, 0.086], [0.004, -0.008, 0.090]])
+FISSURE = np.array([[-0.012, 0.075, 0.072], [-0.012, 0.04, 0.078], [-0.009, 0.015, 0.086], [0.000, -0.008, 0.090]])
 """The umbilical fissure with the round ligament, from the edge to the left portal vein."""
 CAUDATE = np.array([0.004, -0.040, 0.108])
 

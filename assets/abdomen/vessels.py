@@ -4,30 +4,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 from scipy.spatial import cKDTree
 
+from assets.abdomen.branches import Branch, branch_of, pulled
 from assets.abdomen.cavity import Cavity
 from assets.abdomen.gut import Tube
-from assets.abdomen.lattice import SPACING, Array, Box, sample, slopes
+from assets.abdomen.lattice import SPACING, Array, Box, sample
 from assets.abdomen.liver import Liver
-from assets.abdomen.solids import Solid, curve, reach_of
+from assets.abdomen.solids import Solid, reach_of
+from assets.abdomen.territories import draw_shares, grow
 from assets.transforms import unit
-
-STEP = 0.0015
-"""Distance of the points of a centreline [m]."""
-TWIGS = 6
-"""Second-order branches of a segment."""
-DEPTH = 0.009
-"""Vessels that are drawn end this far below the capsule [m]; finer ones are left out."""
 
 # Courses in the template of assets/abdomen/liver.py [m], from the porta hepatis outwards. The right branch parts into
 # an anterior and a posterior one, each with an upper and a lower segment; the left one runs across, then turns forwards
 # in the umbilical fissure (Gray's Anatomy, 41st edition, chapter 67; Couinaud, Le foie, Masson, 1957).
 SPLIT = np.array([0.021, -0.022, 0.100])
 RIGHT = np.array([0.036, -0.022, 0.104])
-ANTERIOR = np.array([0.050, 0.000, 0.110])
-POSTERIOR = np.array([0.062, -0.042, 0.102])
+ANTERIOR = np.array([0.050, 0.000, 0.102])
+POSTERIOR = np.array([0.062, -0.042, 0.096])
 ACROSS = np.array([0.002, -0.012, 0.106])
 UMBILICAL = np.array([-0.018, 0.010, 0.112])
 COURSES: dict[int, Array] = {
@@ -35,10 +29,10 @@ COURSES: dict[int, Array] = {
     2: np.array([UMBILICAL, [-0.044, -0.014, 0.126], [-0.068, -0.024, 0.134]]),
     3: np.array([[-0.020, 0.022, 0.112], [-0.040, 0.026, 0.114], [-0.066, 0.028, 0.118]]),
     4: np.array([[-0.017, 0.020, 0.112], [0.006, 0.024, 0.116], [0.018, 0.034, 0.134]]),
-    5: np.array([ANTERIOR, [0.064, 0.022, 0.088], [0.086, 0.026, 0.068]]),
-    6: np.array([POSTERIOR, [0.094, -0.054, 0.070], [0.108, -0.050, 0.050]]),
-    7: np.array([POSTERIOR, [0.088, -0.050, 0.110], [0.100, -0.050, 0.130]]),
-    8: np.array([ANTERIOR, [0.066, -0.002, 0.126], [0.082, -0.006, 0.146]]),
+    5: np.array([ANTERIOR, [0.062, 0.024, 0.080], [0.084, 0.028, 0.060]]),
+    6: np.array([POSTERIOR, [0.092, -0.054, 0.064], [0.106, -0.050, 0.046]]),
+    7: np.array([POSTERIOR, [0.086, -0.048, 0.106], [0.096, -0.046, 0.132]]),
+    8: np.array([ANTERIOR, [0.064, 0.000, 0.122], [0.076, -0.002, 0.146]]),
 }
 VEINS: dict[str, Array] = {
     "right": np.array([[0.024, -0.042, 0.166], [0.052, -0.024, 0.146], [0.082, 0.000, 0.106], [0.094, 0.022, 0.070]]),
@@ -46,23 +40,12 @@ VEINS: dict[str, Array] = {
     "left": np.array([[0.014, -0.034, 0.168], [-0.004, -0.010, 0.150], [-0.030, 0.012, 0.134], [-0.056, 0.020, 0.126]]),
 }
 """From the vena cava outwards: between the segments 6, 7 and 5, 8; 4 and 5, 8; 2 and 3."""
+BETWEEN = {"right": ((5, 8), (6, 7)), "middle": ((4,), (5, 8))}
+"""Segments on either side of a hepatic vein, in whose border it runs."""
 PORTAL_RADII = (0.0055, 0.0034, 0.0017)
 """First branches, at the root and the end of a segment's branch [m]: right 8 to 9, left 7 to 8 mm wide at CT."""
 VEIN_RADII = (0.0050, 0.0018)
 """Hepatic veins at the cava and at their ends [m]: 8 to 10 mm wide near the cava (Gray's Anatomy, chapter 67)."""
-TWIG_RADII = (0.0019, 0.0013)
-
-
-@dataclass(frozen=True)
-class Branch:
-    """A piece of a vessel."""
-
-    name: str
-    """Such as `portal_segment_5_2` or `hepatic_vein_middle`."""
-    points: Array
-    """Centreline from its root outwards [m], shape (n, 3)."""
-    radii: Array
-    """[m], shape (n,)."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +54,8 @@ class Vessels:
 
     portal: tuple[Branch, ...]
     """The first branches, then those of the segments, named `portal_segment_N_K`."""
+    fine: tuple[Branch, ...]
+    """Portal twigs that are too slim to be drawn, named likewise."""
     veins: tuple[Branch, ...]
     """`hepatic_vein_right`, `_middle`, `_left`, and their tributaries `_K`."""
 
@@ -106,7 +91,7 @@ def draw_vessels(rng: np.random.Generator, liver: Liver, cavity: Cavity, trunk: 
         left = points[:, 0] < 0
         points[left, 0] *= liver.left_reach
         points = liver.place(points) + rng.normal(0.0, deviation, points.shape)
-        return _pulled(box, depth, points)
+        return pulled(box, depth, points)
 
     size = liver.factor * float(liver.body.scale.mean())
     first, second, last = (radius * size for radius in PORTAL_RADII)
@@ -122,15 +107,15 @@ def draw_vessels(rng: np.random.Generator, liver: Liver, cavity: Cavity, trunk: 
     }
     trunk_end = trunk.points[-1]
     stems = [
-        _branch(
+        branch_of(
             "portal_left",
             [trunk_end, split, joints["across"], joints["umbilical"], put(COURSES[3][:1], 0.0)[0]],
             first,
             second,
         ),
-        _branch("portal_right", [trunk_end, split, joints["right"]], first, first),
-        _branch("portal_anterior", [joints["right"], joints["anterior"]], first * 0.9, second),
-        _branch("portal_posterior", [joints["right"], joints["posterior"]], first * 0.85, second),
+        branch_of("portal_right", [trunk_end, split, joints["right"]], first, first),
+        branch_of("portal_anterior", [joints["right"], joints["anterior"]], first * 0.9, second),
+        branch_of("portal_posterior", [joints["right"], joints["posterior"]], first * 0.85, second),
     ]
     main = {}
     roots = {5: "anterior", 8: "anterior", 6: "posterior", 7: "posterior", 2: "umbilical"}
@@ -142,65 +127,36 @@ def draw_vessels(rng: np.random.Generator, liver: Liver, cavity: Cavity, trunk: 
             stem = stems[0].points
             nodes[0] = stem[int(np.argmin(np.linalg.norm(stem - put(course[:1], 0.0), axis=1)))]
         slim = 0.6 if number == 1 else 1.0
-        main[number] = _branch(f"portal_segment_{number}_0", list(nodes), slim * second, last)
-    twigs = _grow(rng, box, depth, main)
+        main[number] = branch_of(f"portal_segment_{number}_0", list(nodes), slim * second, last)
+    twigs, fine = grow(rng, box, depth, main, draw_shares(rng))
     portal = (*stems, *main.values(), *twigs)
     tree = cKDTree(np.concatenate([branch.points for branch in portal]))
     reach = np.concatenate([branch.radii for branch in portal])
+    near = {number: [branch.points] for number, branch in main.items()}
+    for twig in (*twigs, *fine):
+        near[int(twig.name.split("_")[2])].append(twig.points)
     veins = []
     for name, course in VEINS.items():
         nodes = put(course, 0.002)
         nodes[0] = liver.place(course[:1])[0]
-        branch = _branch(f"hepatic_vein_{name}", list(nodes), VEIN_RADII[0] * size, VEIN_RADII[1] * size)
+        branch = branch_of(f"hepatic_vein_{name}", list(nodes), VEIN_RADII[0] * size, VEIN_RADII[1] * size)
+        if name in BETWEEN:
+            one, other = (cKDTree(np.concatenate([p for n in side for p in near[n]])) for side in BETWEEN[name])
+            branch = _between(branch, one, other)
         veins.append(_apart(branch, tree, reach))
-    return Vessels(portal, tuple(veins))
+    return Vessels(portal, tuple(fine), tuple(veins))
 
 
-def _branch(name: str, nodes: list[Array], root: float, end: float) -> Branch:
-    radii = np.linspace(root, end, len(nodes))
-    line = curve(np.column_stack([np.stack(nodes), radii]), STEP)
-    return Branch(name, line[:, :3], line[:, 3])
-
-
-def _pulled(box: Box, depth: Float[np.ndarray, "i j k"], points: Array) -> Array:
-    """Pull points into the liver until they lie deep enough below its capsule."""
-    points = points.copy()
-    for _ in range(12):
-        lack = np.maximum(DEPTH - sample(box, depth, points), 0.0)
-        points += 0.6 * lack[:, None] * unit(slopes(box, depth, points))
-    return points
-
-
-def _grow(
-    rng: np.random.Generator, box: Box, depth: Float[np.ndarray, "i j k"], main: dict[int, Branch]
-) -> list[Branch]:
-    """Let each segment's branch send twigs to the parts of its territory that are farthest from it."""
-    nodes = box.points(depth > DEPTH)
-    nodes = nodes[rng.permutation(len(nodes))[:6000]]
-    numbers = list(main)
-    lines = [main[number].points for number in numbers]
-    distance = np.stack([cKDTree(line).query(nodes)[0] for line in lines])
-    owner = np.argmin(distance, axis=0)
-    twigs = []
-    for index, number in enumerate(numbers):
-        mine = nodes[owner == index]
-        line = lines[index]
-        grown = [line[int(0.35 * len(line)) :]]
-        for count in range(1, (1 if number == 1 else TWIGS) + 1):
-            if len(mine) < 20:
-                break
-            tree = cKDTree(np.concatenate(grown))
-            away = tree.query(mine)[0]
-            # not the farthest of all: nine tenths of the territory are nearer than the tip
-            tip = mine[int(np.argsort(away)[int(0.93 * (len(mine) - 1))])]
-            root = np.concatenate(grown)[int(tree.query(tip)[1])]
-            along = unit(line[-1] - line[0])
-            middle = (root + tip) / 2 + 0.12 * float(np.linalg.norm(tip - root)) * along
-            middle = _pulled(box, depth, middle[None])[0]
-            twig = _branch(f"portal_segment_{number}_{count}", [root, middle, tip], *TWIG_RADII)
-            twigs.append(twig)
-            grown.append(twig.points)
-    return twigs
+def _between(branch: Branch, one: cKDTree, other: cKDTree) -> Branch:
+    """Draw a hepatic vein into the border of two territories: where the nearest branches of both are equally far."""
+    points = branch.points.copy()
+    free = np.clip(np.linspace(-0.5, 2.5, len(points)), 0.0, 1.0)  # its mouth stays at the vena cava
+    for _ in range(30):
+        (near, first), (far, second) = one.query(points), other.query(points)
+        way = unit(points - one.data[first]) - unit(points - other.data[second])
+        points -= (0.4 * free * (near - far) / 2)[:, None] * way / np.maximum((way * way).sum(axis=1) / 2, 0.3)[:, None]
+        points[1:-1] += 0.4 * ((points[2:] + points[:-2]) / 2 - points[1:-1])
+    return Branch(branch.name, points, branch.radii)
 
 
 def _apart(branch: Branch, portal: cKDTree, reach: Array) -> Branch:

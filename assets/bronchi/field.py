@@ -34,6 +34,8 @@ EVERY = 3
 """Every so many points of an axis are looked at to tell which blocks lie near the wall."""
 LOOSE = 0.0012
 """Relief and sparse looking move the wall by less than this [m]."""
+STANDING = 0.0008
+"""Cartilages and folds stand out from the smooth wall by less than this [m]."""
 CLEAR = 0.06
 """How far nodes keep from the wall, over the spacing: nearer ones would make slivers."""
 
@@ -96,8 +98,11 @@ def _add(values: NDArray[np.float32], low: Array, spacing: float, tube: Tube, re
     near = ~deep & (beyond < outside)
     flat = _flat(values.shape, blocks[near], nodes)
     offsets = np.asarray((nodes - (BLOCK - 1) / 2) * spacing, dtype=np.float64)
-    found = _evaluate(tube, relief, middles[near], offsets, nearest[near])
-    view[flat] = _union(view[flat], found, np.float32(blend))
+    block, node, index = _nearby(tube, middles[near], offsets, nearest[near], 1.5 * spacing + blend)
+    place = middles[near].astype(np.float32)[block] + offsets.astype(np.float32)[node]
+    found = _evaluate(tube, relief, place, index)
+    at = flat[block, node]
+    view[at] = _union(view[at], found, np.float32(blend))
 
 
 def _flat(shape: tuple[int, ...], blocks: NDArray[np.intp], nodes: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -112,19 +117,39 @@ def _union(one: NDArray[np.float32], other: NDArray[np.float32], width: np.float
     return np.asarray(np.minimum(one, other) - overlap * overlap * width / 4)
 
 
-def _evaluate(
-    tube: Tube, relief: Relief, middles: Array, offsets: Array, nearest: NDArray[np.intp]
-) -> NDArray[np.float32]:
-    """Return the distance from the tube's wall [m] at the nodes of blocks, shape (b, BLOCK^3)."""
+def _nearby(
+    tube: Tube, middles: Array, offsets: Array, nearest: NDArray[np.intp], reach: float
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Find the nodes of blocks near a tube's wall or in its lumen, and the point of its axis that each belongs to.
+
+    Args:
+        tube: The tube.
+        middles: Of the blocks [m], shape (b, 3).
+        offsets: Of a block's nodes from its middle [m], shape (BLOCK^3, 3).
+        nearest: Point of the axis near each block, shape (b,).
+        reach: How far outside of the wall nodes count [m].
+
+    Returns:
+        Block, node and point of the axis, each of shape (k,).
+    """
     window = np.clip(nearest[:, None] + np.arange(-WINDOW, WINDOW + 1), 0, len(tube.points) - 1)  # (b, w)
     away = (middles[:, None] - tube.points[window]).astype(np.float32)  # (b, w, 3); in single precision from here on
     offset = offsets.astype(np.float32)
     square = 2 * np.matmul(offset, away.transpose(0, 2, 1))  # (b, n, w)
     square += (offset**2).sum(axis=1)[None, :, None] + (away**2).sum(axis=2)[:, None, :]
-    best = (np.sqrt(np.maximum(square, 0)) - tube.radius.astype(np.float32)[window][:, None, :]).argmin(axis=2)
-    index = np.take_along_axis(window, best, axis=1)  # (b, n)
-    axes = tube.frames.astype(np.float32)[window]  # (b, w, 3, 3)
-    back, side, along = (_towards(offset, away, axes[..., axis], best) for axis in range(3))
+    distance = np.sqrt(np.maximum(square, 0, out=square), out=square)
+    distance -= tube.radius.astype(np.float32)[window][:, None, :]
+    best = distance.argmin(axis=2)
+    beyond = np.take_along_axis(distance, best[..., None], axis=2)[..., 0]
+    oval = (tube.depth - tube.radius).max()
+    block, node = np.nonzero(beyond < np.float32(reach + oval + STANDING))
+    return block, node, window[block, best[block, node]]
+
+
+def _evaluate(tube: Tube, relief: Relief, place: NDArray[np.float32], index: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Return the distance from the tube's wall [m] at places [m] that belong to points of its axis, shape (k,)."""
+    away = place - tube.points.astype(np.float32)[index]
+    back, side, along = np.einsum("ki,kij->jk", away, tube.frames.astype(np.float32)[index])
     step = np.clip(along, -tube.arc[1] / 2, tube.arc[1] / 2).astype(np.float32)
     beyond = along - step
     arc = np.clip(tube.arc.astype(np.float32)[index] + step, 0, np.float32(tube.arc[-1]))
@@ -149,14 +174,6 @@ def _evaluate(
     if tube.bend == 0.0:  # the trachea: cut at its upper end
         found = np.maximum(found, np.float32(ABOVE) - (arc + np.minimum(beyond, 0)))
     return np.asarray(found, dtype=np.float32)
-
-
-def _towards(
-    offset: NDArray[np.float32], away: NDArray[np.float32], axes: NDArray[np.float32], best: NDArray[np.intp]
-) -> NDArray[np.float32]:
-    """Return the components of nodes along one axis of the frame of each node's point, shape (b, n)."""
-    every = np.matmul(offset, axes.transpose(0, 2, 1)) + np.einsum("bwi,bwi->bw", away, axes)[:, None, :]
-    return np.asarray(np.take_along_axis(every, best[..., None], axis=2)[..., 0])
 
 
 def mesh_field(field: Field) -> Mesh:

@@ -83,6 +83,8 @@ def _draw_fitting(rng: np.random.Generator, measures: Measures) -> tuple[Tree, d
         tubes = tubes_of(rng, tree, measures)
         field = lumen_field(tubes, {name: draw_relief(rng, tube, measures) for name, tube in tubes.items()})
         lumen = mesh_field(field)
+        if len(lumen.triangles) != 2 * len(lumen.vertices) - 4:  # Euler: one closed surface without handles has so many
+            continue
         report = check_mesh(lumen)
         if not report.problems and (report.body_count, report.genus) == (1, 0):
             return tree, tubes, field, lumen, draw

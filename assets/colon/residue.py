@@ -17,15 +17,15 @@ from assets.transforms import unit
 Array = NDArray[np.float64]
 
 FLUID, FLUID_DEVIATION = 155e-6, 114e-6
-"""Volume left after a preparation with magnesium citrate [m^3], 250 adults (residual fluid at CT colonography,
-PMC4201391: 155 +- 114 ml)."""
+"""Volume left after a preparation with magnesium citrate [m^3], 250 adults: 155 +- 114 ml of residual fluid at CT
+colonography (Bannas et al., Clin. Radiol. 69, 2014, doi:10.1016/j.crad.2014.08.001)."""
 FLUID_LIMITS = (30e-6, 380e-6)
-"""[m^3]; pools as shallow as `FULL` hold less than the upper half of it."""
+"""[m^3]; the five or six places where the bowel lies low hold less than the upper half of it at a depth of `FULL`."""
 POOLS = (4, 10)
 """Fewest and most pools: chosen."""
-FULL = 0.42
+FULL = 0.60
 """Most depth of a pool over the lumen's mean radius: chosen, the camera swims above it."""
-LONGEST = 0.14
+LONGEST = 0.20
 """Longest pool [m]: chosen."""
 LUMPS = (6, 24)
 """Fewest and most lumps of stool: chosen, as in a fair preparation."""
@@ -78,10 +78,11 @@ def _draw_fluid(rng: np.random.Generator, wall: Wall) -> list[Organ]:
     organs: list[Organ] = []
     taken = np.zeros(len(low), bool)
     left = total
-    for valley in chosen:
+    for index, valley in enumerate(chosen):
         if len(organs) == count or left <= 0:
             break
-        pool = _fill(wall, sections, int(valley), left / max(1, count - len(organs)), taken)
+        pools_left = min(count - len(organs), len(chosen) - index)
+        pool = _fill(wall, sections, int(valley), left / pools_left, taken)
         if pool is None:
             continue
         mesh, volume, reach = pool

@@ -10,6 +10,8 @@ from assets.ct.air import air_structures
 from assets.ct.body import body, bones
 from assets.ct.hounsfield import scan_of
 from assets.errors import InputError
+from assets.importers.airways import with_airway_tree
+from assets.importers.hollow import AIR, with_lumens
 from assets.importers.label_map import patient_name
 from assets.importers.label_volume import LabelVolume
 from assets.importers.organ_surfaces import organ_surfaces
@@ -76,7 +78,7 @@ def import_ct(
         )
         for organ in organs
     )
-    return Patient(
+    patient = Patient(
         name=patient_name(path),
         source=path.name,
         licence=licence,
@@ -94,3 +96,4 @@ def import_ct(
             ],
         },
     )
+    return with_airway_tree(with_lumens(patient, labels, organ_edge_mm * 1e-3, air=(*AIR, "colon")), labels)

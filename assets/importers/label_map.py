@@ -13,6 +13,8 @@ from scipy import ndimage
 
 from assets.couinaud import LANDMARKS
 from assets.errors import InputError
+from assets.importers.airways import with_airway_tree
+from assets.importers.hollow import with_lumens
 from assets.importers.label_volume import LabelVolume, read_label_volume
 from assets.importers.landmark_file import read_landmarks
 from assets.importers.liver import part_liver
@@ -166,6 +168,9 @@ def import_labels(
         orifices=(_anus(colon),) if colon else (),
         provenance=provenance,
     )
+    if options.organs:
+        say("telling lumens from walls, and following the airways")
+        patient = with_airway_tree(with_lumens(patient, volume, options.organ_edge_mm * 1e-3), volume)
     if options.couinaud:
         say("parting the liver")
         patient = part_liver(patient, volume, of_liver)

@@ -9,6 +9,7 @@ from jaxtyping import Float64
 from scipy.spatial import cKDTree
 
 from assets.errors import InputError
+from assets.importers.hollow import OPENINGS, parted
 from assets.importers.mesh_names import Structure
 from assets.labels import load_labels
 from assets.mending.mend import Mended, mend
@@ -102,7 +103,10 @@ def _from_surface(part: Part, T_ras_file: Float64[np.ndarray, "4 4"]) -> list[Or
     if not structure.paired:
         mesh = mended.bodies[0] if structure.kind == "lumen" else mended.joined
         dropped = len(mended.bodies) - 1 if structure.kind == "lumen" else 0
-        return [organ_of(structure, mesh, part, mended, dropped)]
+        organ = organ_of(structure, mesh, part, mended, dropped)
+        if structure.kind == "solid" and structure.label in OPENINGS and len(mended.bodies) == 1 and mended.inner:
+            return parted(organ, structure.label, mended.inner[0], mesh)
+        return [organ]
     if len(mended.bodies) != 2:
         raise InputError(f"expected a left and a right body, found {len(mended.bodies)} bodies in {part.what}")
     middles = [float(body.vertices[:, 0].mean()) for body in mended.bodies]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from assets.errors import InputError
+from assets.importers.hollow import openings
 from assets.importers.landmark_file import read_landmarks
 from assets.importers.mesh_frame import METRES, Frame, Unit, axes_matrix, find_axes, find_unit
 from assets.importers.mesh_names import UNKNOWN, choose, read_mesh_names
@@ -90,7 +91,9 @@ def import_mesh_set(
     found = read_set(mesh_files(path), options, say)
     frame = find_frame(found.parts, options)
     organs = build_organs(found.parts, frame.T_ras_file, found.leave_out, say)
-    return patient_of(path, organs, found, frame, options, importer="mesh_set", say=say)
+    patient = patient_of(path, organs, found, frame, options, importer="mesh_set", say=say)
+    others = {organ.label: organ.surface.vertices.astype(np.float64) for organ in patient.organs}
+    return replace(patient, orifices=openings(patient, others))
 
 
 def mesh_files(path: Path) -> list[Path]:

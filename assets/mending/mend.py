@@ -43,6 +43,8 @@ class Mended:
     """Each closed, manifold and with its normals outwards; the largest volume first."""
     figures: dict[str, int]
     """Counts by what was done; empty where nothing had to be."""
+    inner: tuple[Mesh, ...] = ()
+    """Bodies inside of others, the largest first: the lumen where the outer one is a wall."""
 
     @property
     def joined(self) -> Mesh:
@@ -111,7 +113,8 @@ def mend(
     bodies.sort(key=lambda mesh: -check_mesh(mesh).volume)
     outer = _outermost(bodies)
     figures["inner_bodies_dropped"] = len(bodies) - len(outer)
-    return Mended(tuple(outer), {name: count for name, count in figures.items() if count})
+    inner = tuple(body for body in bodies if not any(body is other for other in outer))
+    return Mended(tuple(outer), {name: count for name, count in figures.items() if count}, inner)
 
 
 def _crowded_edges(triangles: NDArray[np.int64]) -> set[tuple[int, int]]:

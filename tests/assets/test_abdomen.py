@@ -9,6 +9,7 @@ from assets.abdomen.lattice import SPACING, Box, sample, slopes
 from assets.abdomen.neighbours import GAP, competed, one_body, surface
 from assets.abdomen.solids import Solid, curve, ellipsoid, half_space, smooth_max, smooth_min, tube
 from assets.abdomen.synthesis import draw_anatomy, mesh_anatomy, patient_of, synthetic_abdomen
+from assets.abdomen.territories import SHARES, draw_shares, parted
 from assets.couinaud import NUMBERS, segments_of
 from assets.errors import InputError
 from assets.mesh_check import check_mesh, winding_number
@@ -148,10 +149,9 @@ def test_every_organ_is_there_closed_and_one_body(made):
 def test_volumes_are_those_drawn(made):
     anatomy, _, patient = made
     found = {organ.name: organ.attributes["volume_ml"] / 1e6 for organ in patient.organs}
-    # the rounding of the edges where organs meet, 3 mm, takes the more the thinner an organ is
-    for name, share in (("liver", 0.05), ("spleen", 0.07), ("gallbladder", 0.1), ("stomach", 0.08), ("pancreas", 0.25)):
-        assert found[name] == pytest.approx(anatomy.body.volumes[name], rel=share), name
-    assert found["kidney_left"] == pytest.approx(anatomy.body.volumes["kidney_left"], rel=0.1)
+    for name in anatomy.body.volumes.keys() - {"gas"}:
+        # facets cut a few per cent off, always inwards (see the two balls above)
+        assert 0.94 < found[name] / anatomy.body.volumes[name] < 1.03, name
 
 
 def test_drawn_volumes_have_published_means():
@@ -251,7 +251,7 @@ def test_the_laparoscope_comes_in_at_the_umbilicus_and_nears_the_gallbladder(mad
     np.testing.assert_allclose(line.points[0], patient.landmarks["umbilicus"])
     away = np.linalg.norm(line.points[[0, -1]] - patient.landmarks["gallbladder_infundibulum"], axis=1)
     assert away[1] < away[0] - 0.03
-    assert line.radius[12:].min() > 0.005
+    assert line.radius[12:].min() > 0.005  # a laparoscope of 10 mm passes
 
 
 def test_all_eight_segments_are_there_in_published_shares(made):
@@ -261,15 +261,48 @@ def test_all_eight_segments_are_there_in_published_shares(made):
     assert (found["method"], found["approximate"]) == ("veins", False)
     share = {int(number): value for number, value in found["shares"].items()}
     assert sum(share.values()) == pytest.approx(1.0, abs=1e-3)
-    # Abdalla et al., Surgery 135, 2004: right liver 49 to 82 %, segments 2 and 3 5 to
-    # 27 %, segment 4 10 to 29 %; PubMed 24033584 (HPB, 107 livers):
-    # segment 8 11 to 38 %
+    # ranges of CT of 102 people, Abdalla et al., Surgery 135, 2004, doi:10.1016/j.surg.2003.08.024
     assert 0.49 < sum(share[n] for n in (5, 6, 7, 8)) < 0.82
-    assert 0.05 < share[2] + share[3] < 0.28
+    assert 0.05 < share[2] + share[3] < 0.27
     assert 0.10 < share[4] < 0.29
-    assert 0.11 < share[8] < 0.38
-    assert 0.02 < share[1] < 0.09
-    assert min(share[n] for n in range(2, 9)) > 0.05
+    assert 0.01 < share[1] < 0.06
+    # 107 normal livers, Mise et al., HPB 16, 2014, doi:10.1111/hpb.12157: 26.1 %, 11.1 to 38.0 %. Two deviations, one
+    # being a sixth of the range (Hozo et al., 2005, doi:10.1186/1471-2288-5-13)
+    assert abs(share[8] - 0.261) < 2 * (0.380 - 0.111) / 6
+    assert max(share, key=lambda n: share[n]) == 8
+    # of the other segments no deviation is published there; a quarter of the mean in the order of its medians
+    for n, mean in SHARES.items():
+        if n != 1:
+            assert share[n] == pytest.approx(mean, rel=0.25), n
+
+
+def test_mean_shares_are_in_the_published_order():
+    assert sorted(SHARES, key=lambda n: -SHARES[n]) == [8, 7, 4, 5, 3, 6, 2, 1]  # Mise et al., 2014
+    assert sum(SHARES.values()) == pytest.approx(1.0)
+    assert max(SHARES[2], SHARES[3]) < 0.10
+    drawn = [draw_shares(np.random.default_rng(seed)) for seed in range(200)]
+    for n, mean in SHARES.items():
+        assert np.mean([one[n] for one in drawn]) == pytest.approx(mean, rel=0.02)
+    assert all(sum(one.values()) == pytest.approx(1.0) for one in drawn)
+
+
+def test_places_are_parted_into_the_shares_wanted():
+    # of two points on a line, the one with three quarters of it reaches to the border in closed form
+    places = np.linspace(0.0, 1.0, 4001)[None] * 0.1
+    distance = np.abs(places - np.array([[0.02], [0.08]]))
+    owner = parted(distance, np.array([0.75, 0.25]))
+    assert (owner == 0).mean() == pytest.approx(0.75, abs=2e-3)
+    assert places[0, owner == 0].max() == pytest.approx(0.075, abs=2e-4)
+    # without a wish for other shares it is the nearest
+    np.testing.assert_array_equal(parted(distance, np.array([0.5, 0.5]))[:1900], 0)
+
+
+def test_hepatic_veins_run_between_the_segments_that_they_part(made):
+    segments = segments_of(made[2])
+    for name, one, other in (("right", (5, 8), (6, 7)), ("middle", (4,), (5, 8))):
+        line = segments.hepatic[name]
+        away = [np.min([cKDTree(segments.portal[n]).query(line)[0] for n in side], axis=0) for side in (one, other)]
+        assert np.median(np.abs(away[0] - away[1])[len(line) // 3 :]) < 0.004, name
 
 
 def test_segments_hang_together_and_lie_in_their_places(made):

@@ -99,3 +99,12 @@ def test_the_calibration_error_of_beliefs_that_come_true_is_none_and_of_boasts_t
     boasting.add(np.full(1000, 0.9), np.arange(1000) < 600)
     assert boasting.error == pytest.approx(0.3)
     assert np.isnan(ReliabilityCounts().error)
+    apart = ReliabilityCounts()
+    apart.add_sums(boasting.sums)
+    assert apart.error == boasting.error
+    once = apart.error
+    apart.add_sums(boasting.sums)
+    assert apart.error == pytest.approx(once)
+    apart.add_sums(honest.sums)
+    pooled = honest.error * 400_000 + 0.3 * 2000
+    assert apart.error <= (pooled + 1e-6) / 402_000

@@ -128,6 +128,11 @@ def test_the_observer_judges_perfect_perception_as_perfect(tube_scene, tmp_path)
     assert record.frames > 3
     assert np.array_equal(counts, np.diag(np.diag(counts)))
     assert record.errors == {"abs_rel": 0.0, "abs_rel_scaled": 0.0, "direction_error_deg": 0.0}
+    assert record.reliability is not None
+    pixels, belief, right = np.array(record.reliability)
+    assert pixels.sum() == counts.sum()
+    assert np.array_equal(belief, pixels)
+    assert np.array_equal(right, pixels)
     write_record(tmp_path / "one.json", record)
     assert read_record(tmp_path / "one.json") == record
 

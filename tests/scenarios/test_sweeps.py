@@ -62,6 +62,11 @@ def test_the_report_shows_what_was_run_and_nothing_else():
     (robustness,) = sweep_sections(degraded("model", ROWS), REPORT)
     assert "Robustness of the driver model" in robustness
     assert "data:image/png" in robustness
+    assert "<td>nothing wrong</td><td>0.9</td></tr><tr><td>fog 0.5</td><td>0.7</td>" in robustness
+    more = figure("model.depth.abs_rel", "colonoscopy/synthetic/fog=0.5", 0.25)
+    (robustness,) = sweep_sections([*degraded("model", ROWS), more], REPORT)
+    assert "<th>mean Dice</th><th>depth AbsRel</th>" in robustness
+    assert "<td>fog 0.5</td><td>0.7</td><td>0.25</td></tr><tr><td>fog 1</td><td>0.4</td><td>&ndash;</td>" in robustness
     oracle = degraded("oracle", {"": (1.0, 1.0), "latency_ms=200": (1.0, 0.8), "depth_noise=0.5": (1.0, 0.9)})
     (curves,) = sweep_sections(oracle, REPORT)
     assert "How good is good enough" in curves
