@@ -10,6 +10,7 @@ from perception.checkpoint import ModelConfig
 from perception.network import build
 from perception.onnx_model import OnnxPredictor, export_onnx
 from perception.predictor import Predictor
+from perception.tasks import LIVER_SURVEY
 from sim.camera import Camera
 
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
@@ -47,6 +48,26 @@ def test_onnx_runtime_and_torch_agree_to_1e_4(network, model):
         np.testing.assert_allclose(a.polyp_centres, b.polyp_centres, atol=1e-3)
         assert len(a.polyp_centres)
         assert a.probabilities.std() > 0.01  # the network says something
+
+
+def test_a_target_s_direction_agrees_too_and_the_file_tells_its_task(tmp_path):
+    config = replace(CONFIG, task=LIVER_SURVEY)
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        network = build("S", task=LIVER_SURVEY)
+        torch.nn.init.normal_(network.centres[-1].weight, 0, 0.5)
+    export_onnx(tmp_path / "survey.onnx", network.eval(), config)
+    ours, theirs = Predictor.of(network, config, device="cpu"), OnnxPredictor.load(tmp_path / "survey.onnx", threads=1)
+    assert theirs.config.task is LIVER_SURVEY
+    rng = np.random.default_rng(0)
+    directions = []
+    for _ in range(3):
+        image = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        a, b = ours(image, 1.0), theirs(image, 1.0)
+        for name in ("probabilities", "lumen_direction", "lumen_visible"):
+            np.testing.assert_allclose(getattr(a, name), getattr(b, name), atol=1e-4, err_msg=name)
+        directions.append(a.lumen_direction)
+    assert np.std(directions, axis=0).max() > 0.01  # it points here and there
 
 
 def test_files_that_are_not_ours_are_refused(model, tmp_path):
