@@ -159,7 +159,7 @@ def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bytes(
 def test_a_writer_that_is_killed_leaves_only_whole_files(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     arguments = {"out": str(tmp_path / "unbroken"), "shards": 3}
-    with runs() as server:
+    with runs({"work": "write", "arguments": {**arguments, "out": str(tmp_path / "warm")}}) as server:
         assert server.run("write", arguments) == 0
         takes = server.seconds("write", {**arguments, "out": str(tmp_path / "timed")})
         expected = content(tmp_path / "unbroken")

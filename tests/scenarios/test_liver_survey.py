@@ -29,7 +29,7 @@ CAMERA = laparoscope_camera(40, 40)
 
 @pytest.fixture(scope="module")
 def scene():
-    with TASK.open_scene(load_source("synth:abdomen:900"), TASK.camera(64, 64), None) as made:
+    with TASK.open_scene(load_source("synth:abdomen:904"), TASK.camera(64, 64), None) as made:
         yield made
 
 
@@ -187,7 +187,7 @@ def test_key_points_are_on_the_tool_and_another_look_shows_the_same(scene):
     frame, points, (other,) = seen[0]
     tool = scene.theatre.state.instruments["grasper"]
     assert {point.name for point in points} == set(tool.key_points)
-    instances = np.unique(frame.instance[frame.semantic == label_id("instrument")])
+    instances = np.unique(frame.instance[frame.semantic == label_id("grasper")])
     assert {point.instance for point in points} <= set(instances.tolist())
     visible = [point for point in points if point.sight == "visible"]
     assert visible

@@ -50,7 +50,7 @@ def test_the_alarms_of_a_model_are_fitted_anew_and_noted(tube_folder, tmp_path):
 
 def test_a_card_is_written_beside_the_model(model):
     assert main(["model", "card", str(model)]) == 0
-    assert model.with_suffix(".md").read_text().startswith("# Endoscopy network, size S")
+    assert model.with_suffix(".md").read_text().startswith("# Endoscopy network for colonoscopy, size S")
 
 
 def test_what_is_no_model_is_refused(tmp_path):

@@ -20,7 +20,7 @@ def test_a_model_for_colonoscopy_comes_with_its_card():
     assert "not a medical device" in card
     _, config = load_model(path)
     assert config.size == "S"
-    assert "synth:colon:12-19" in card  # whom it was calibrated on; none of those that it is judged on
+    assert "synth:colon:28-41" in card  # whom it was calibrated on; none of those that it is judged on
 
 
 def test_it_drives_where_no_model_is_named():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from assets.errors import InputError
-from scenarios.dataset_check import disagreements
+from scenarios.shard_check import disagreements
 from scenarios.dataset_import.recording import normals_from_depth
 from scenarios.export.command import ExportOptions, export
 from scenarios.export.resample import through_lens
