@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from assets.errors import InputError
-from scenarios.shard_check import disagreements
 from scenarios.dataset_import.recording import normals_from_depth
 from scenarios.export.command import ExportOptions, export
 from scenarios.export.resample import through_lens
+from scenarios.shard_check import disagreements
 from sim.camera import Camera
 
 spec = importlib.util.spec_from_file_location("export_readers", Path(__file__).with_name("readers.py"))
