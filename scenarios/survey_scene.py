@@ -25,7 +25,7 @@ from sim.scene_objects import objects_of
 
 SCOPE, TOOL = "laparoscope", "grasper"
 VIEW_DEG = 30.0
-_START = 0.040  # m of both instruments beyond their ports when an episode starts
+_START = 0.040  # m of the laparoscope beyond its port when an episode starts
 
 
 class SurveyScene:
@@ -47,7 +47,7 @@ class SurveyScene:
         self.patient, self.camera = patient, camera
         placements = (
             Placement(laparoscope(VIEW_DEG), "port_umbilical", SCOPE, insertion=_START, roll=np.pi),
-            Placement(grasper(), "port_midclavicular", TOOL, insertion=_START),
+            Placement(grasper(), "port_midclavicular", TOOL),  # as deep as there is room: the gallbladder may be near
         )
         with ExitStack() as building:
             self.theatre = building.enter_context(
