@@ -154,19 +154,18 @@ def config_from_json(stored: Any, where: str) -> ModelConfig:
     """
     if not isinstance(stored, dict) or stored.get("format") != FORMAT:
         raise InputError(f"{where}: expected the config of a model with format {FORMAT!r}")
-    # Configs from before there was a second task name neither task nor heads.
-    task = task_named(stored.get("task", COLONOSCOPY.name), f"{where}: task")
+    task = task_named(stored.get("task"), f"{where}: task")
     for name, wanted in (
         ("classes", list(task.classes)),
         ("heads", list(task.heads)),
         ("lumen_distance", task.lumen_distance),
     ):
-        found = stored.get(name, list(COLONOSCOPY.heads) if name == "heads" else None)
+        found = stored.get(name)
         if found != wanted:
             raise InputError(f"{where}: expected {name} {wanted} of a model for {task.name}, found {found!r:.100}")
     if stored.get("size") not in get_args(Size):
         raise InputError(f"{where}: expected a size of {', '.join(get_args(Size))}, found {stored.get('size')!r}")
-    activation = stored.get("activation", "relu")
+    activation = stored.get("activation")
     if activation not in get_args(Activation):
         raise InputError(f"{where}: expected an activation of {', '.join(get_args(Activation))}, found {activation!r}")
     camera = camera_from_json(stored.get("camera"), where)

@@ -20,6 +20,7 @@ from perception.dataset import Frames, cut_batch
 from perception.detector import DetectorOptions, PolypDetector, Region, logit, polyp_regions
 from perception.network_outputs import EndoscopyNet
 from perception.prediction import POLYP
+from sim.control_step import CONTROL_STEP
 
 MOST_FALSE_ALARMS = 0.5
 """A minute, on the validation patients: half of what is borne on new ones, which are never quite the same."""
@@ -29,8 +30,6 @@ Endoscopy 53, 2021, doi:10.1055/a-1302-2942, tell false alarms by how long they 
 HIT_IOU = 0.3
 """A polyp is hit by an alarm that overlaps it by this much."""
 
-STEP = 0.1
-"""[s] A control step, in which a detector sees one frame."""
 _LONGEST_GAP = 1.0  # s: what lies farther apart is another sequence
 _SHIFTS = np.linspace(-8.0, 8.0, 161)
 _BATCH = 16
@@ -119,7 +118,7 @@ def alarm_rate(looks: Sequence[Look], shift: float, options: DetectorOptions | N
             false_alarms += run == FALSE_ALARM_STEPS
         steps += look.steps
         polyps += look.polyps * look.steps
-    minutes = steps * STEP / 60
+    minutes = steps * CONTROL_STEP / 60
     return AlarmRate(hit / polyps if polyps else None, false_alarms / minutes)
 
 
@@ -172,8 +171,8 @@ def _steps(frames: Frames) -> list[tuple[int, bool]]:
     """Return of each frame for how many control steps it stands, and whether a sequence begins with it."""
     gaps = np.diff(frames.times.astype(np.float64))
     same = np.array(frames.patients[1:]) == np.array(frames.patients[:-1])
-    follows = same & (gaps > STEP / 2) & (gaps <= _LONGEST_GAP)
-    steps = np.where(follows, np.rint(gaps / STEP), 0).astype(int)
+    follows = same & (gaps > CONTROL_STEP / 2) & (gaps <= _LONGEST_GAP)
+    steps = np.where(follows, np.rint(gaps / CONTROL_STEP), 0).astype(int)
     usual = int(np.median(steps[follows])) if follows.any() else FALSE_ALARM_STEPS
     held = [int(one) if goes_on else usual for one, goes_on in zip(steps, follows, strict=True)]
     return list(zip([*held, usual], [True, *(not one for one in follows)], strict=True))

@@ -26,7 +26,7 @@ from perception.evaluate import Figure, hue_figures, measure, model_figures, sub
 from perception.losses import Losses
 from perception.model_card import write_model_card
 from perception.network import Size
-from perception.tasks import COLONOSCOPY, task_named
+from perception.tasks import task_named
 from perception.training_board import write_board
 from perception.training_state import (
     fresh_state,
@@ -159,11 +159,9 @@ def train(options: TrainOptions) -> list[Figure]:
 
         # State: fresh, or that of an unfinished training.
         state = fresh_state(options.size, options.seed, options.weight_decay, device, options.activation, task)
-        identity = _identity(options) | {"task": task.name} | {"index_sha256": index.index_sha256}
+        identity = _identity(options) | {"task": task.name, "index_sha256": index.index_sha256}
         if (options.out / STATE).exists():
-            load_state(
-                options.out / STATE, state, identity, {"activation": "relu", "wide": 0.6, "task": COLONOSCOPY.name}
-            )
+            load_state(options.out / STATE, state, identity)
         keep_log_until(options.out / LOG, state.step)
         seconds_before, start = state.seconds, time.monotonic()
         done = options.done(state.step, steps, state.seconds)

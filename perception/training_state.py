@@ -93,23 +93,19 @@ def save_state(path: Path, state: TrainingState, identity: Mapping[str, Any]) ->
         stream.write(tensor_bytes(tensors, {"progress": json.dumps(progress, sort_keys=True)}))
 
 
-def load_state(
-    path: Path, state: TrainingState, identity: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
-) -> None:
+def load_state(path: Path, state: TrainingState, identity: Mapping[str, Any]) -> None:
     """Put what was saved into a fresh state.
 
     Args:
         path: What `save_state` wrote.
         state: Is filled.
         identity: The options that decide the course of the training.
-        defaults: Values of options that an older training may not name.
 
     Raises:
         InputError: The file is damaged, or comes from a training with other options.
     """
     progress = _progress(path)
     found = progress.get("identity")
-    found = {**(defaults or {}), **found} if isinstance(found, dict) else found
     if found != dict(identity):
         odd = [key for key in identity if not isinstance(found, dict) or found.get(key) != identity[key]]
         raise InputError(

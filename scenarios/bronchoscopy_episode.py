@@ -1,7 +1,6 @@
 """One bronchoscopy as the loop sees it: readings, ground truth, where the tip is, and what is counted."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -9,15 +8,14 @@ from numpy.typing import NDArray
 
 from assets.labels import label_id
 from perception.prediction import Prediction
-from scenarios.colonoscopy_episode import ScopeReadings
-from scenarios.interface import CONTROL_STEP, Situation, Truth
-from scenarios.measures import WallContact
+from scenarios.interface import Truth
+from scenarios.scope_episode import Idleness, ScopeReadings, TipSituation, TipTrack, scope_readings
 from sim.bronchoscopy import BronchoscopyScene
 from sim.camera import Camera
 from sim.degradations.settings import Degradations
 from sim.frame import Frame
 from sim.render.appearance import Appearance
-from sim.scope_state import ScopeCommand, ScopeState
+from sim.scope_state import ScopeCommand
 
 BRONCHIAL_CLASSES = ("background", "wall", "lesion", "lumen")
 """What the masks tell apart. A lesion is class 2; the synthetic targets lie beside the lumen, and are not seen."""
@@ -31,32 +29,13 @@ WEDGED = 0.0003
 
 
 @dataclass(frozen=True)
-class BronchialSituation(Situation):
-    """Where a bronchoscopy stands."""
+class BronchialSituation(TipSituation):
+    """Where a bronchoscopy stands; progress is an arc that grew by 2 mm."""
 
-    state: ScopeState
-    arc: float
-    """Arc length of the tip along the way to the target [m]."""
     off_way: float
-    """Distance of the tip to that way [m]."""
+    """Distance of the tip to the way to the target [m]."""
     goal: float
     """Arc length at which the scope is as near to the target as the calibre lets it come [m]."""
-    steps_since_progress: int
-    """Control steps since the farthest arc last grew by 2 mm."""
-
-    @property
-    def place(self) -> str:
-        """Arc length of the tip."""
-        return f"{self.arc * 1000:.0f} mm"
-
-    @property
-    def fault(self) -> str:
-        """What the scope's body reports."""
-        return self.state.fault
-
-    def meta(self) -> dict[str, Any]:
-        """Return contact and arc."""
-        return {"contact": bool(self.state.tip_contact), "arc": self.arc}
 
 
 class BronchoscopyEpisode:
@@ -74,13 +53,15 @@ class BronchoscopyEpisode:
         self.measuring = True
         self._scene = scene
         self._state = scene.reset(seed=seed, friction=friction, appearance=appearance, degradations=degradations)
-        self._contact = WallContact()
+        self._track = TipTrack(self._state)
         self._goal = goal_arc(scene)
-        self._arc = self._farthest = self._mark = scene.guide.arc
-        self._idle = 0
-        self.measuring = True
-        self._path_length = 0.0
-        self.path = [self._state.T_world_camera[:3, 3].copy()]
+        self._arc = self._farthest = scene.guide.arc
+        self._idle = Idleness(self._arc, PROGRESS)
+
+    @property
+    def path(self) -> list[NDArray[np.float64]]:
+        """Positions of the camera [m] so far."""
+        return self._track.path
 
     def observe(self) -> tuple[Frame, Truth, ScopeReadings]:
         """Look through the scope."""
@@ -88,17 +69,11 @@ class BronchoscopyEpisode:
         frame = scene.observe()
         direction, visible = scene.guide.lumen_direction(state.T_world_camera, scene.guide.arc)
         classes = bronchial_classes(frame.semantic, frame.depth, frame.camera)
-        readings = ScopeReadings(
-            time=frame.time,
-            exposure=frame.exposure,
-            insertion=state.insertion,
-            bend_up=state.bend_up,
-            bend_right=state.bend_right,
-            roll=state.roll,
-            push_force=state.push_force,
-            blocked=state.blocked,
+        return (
+            frame,
+            Truth(frame, direction, visible, classes, len(BRONCHIAL_CLASSES), LESION),
+            scope_readings(frame, state),
         )
-        return frame, Truth(frame, direction, visible, classes, len(BRONCHIAL_CLASSES), LESION), readings
 
     def count(self, frame: Frame, prediction: Prediction) -> None:
         """Count nothing: there is nothing to be found on the way."""
@@ -106,17 +81,11 @@ class BronchoscopyEpisode:
     def step(self, command: ScopeCommand, phase: str) -> None:
         """Move the scope."""
         self._state = self._scene.step(command)
-        self._contact.add(self._state.tip_contact, self._state.contact_depth, CONTROL_STEP)
-        position = self._state.T_world_camera[:3, 3].copy()
-        self._path_length += float(np.linalg.norm(position - self.path[-1]))
-        self.path.append(position)
+        self._track.add(self._state)
         self._arc = self._scene.guide.arc
         if self._off_way() <= ON_WAY:
             self._farthest = max(self._farthest, self._arc)
-        if self._arc - self._mark >= PROGRESS:
-            self._mark, self._idle = self._arc, 0
-        else:
-            self._idle += 1
+        self._idle.add(self._arc)
 
     def begin_phase(self) -> None:
         """Do nothing: there is one phase."""
@@ -131,7 +100,7 @@ class BronchoscopyEpisode:
             arc=self._arc,
             off_way=self._off_way(),
             goal=self._goal,
-            steps_since_progress=self._idle,
+            steps_since_progress=self._idle.steps,
         )
 
     def measures(self) -> dict[str, float]:
@@ -141,12 +110,12 @@ class BronchoscopyEpisode:
         farthest on the way, `off_way` its distance to the way at the end.
         """
         return {
-            "path_length": self._path_length,
+            "path_length": self._track.length,
             "goal": self._goal,
             "reached_arc": self._farthest,
             "off_way": self._off_way(),
-            "contact_time": self._contact.time,
-            "contact_depth_max": self._contact.deepest,
+            "contact_time": self._track.contact.time,
+            "contact_depth_max": self._track.contact.deepest,
         }
 
     def _off_way(self) -> float:

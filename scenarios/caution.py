@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from perception.prediction import Prediction
-from scenarios.interface import CONTROL_STEP, Command, Driver, Observation, Task
+from scenarios.interface import Command, Driver, Observation, Task
 from scenarios.picture_monitor import DEAD, PictureMonitor, PictureOptions
+from sim.control_step import CONTROL_STEP
 
 LONGEST_STOP = 3.0
 """[s] of standing still for a dull picture or uncertainty."""

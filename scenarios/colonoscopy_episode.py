@@ -2,72 +2,36 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from assets.labels import label_id
 from perception.detector import PolypDetector
 from perception.prediction import CLASSES, POLYP, Prediction
 from perception.targets import class_map
-from scenarios.interface import CONTROL_STEP, Readings, Situation, Truth
-from scenarios.measures import MucosaSeen, PolypsFound, WallContact
+from scenarios.interface import Truth
+from scenarios.measures import MucosaSeen, PolypsFound
+from scenarios.scope_episode import Idleness, ScopeReadings, TipSituation, TipTrack, scope_readings
 from sim.degradations.settings import Degradations
 from sim.frame import Frame
 from sim.render.appearance import Appearance
 from sim.scene import ColonoscopyScene
-from sim.scope_state import ScopeCommand, ScopeState
+from sim.scope_state import ScopeCommand
 
 PROGRESS = 0.005  # m: less than this is no progress
 
 
 @dataclass(frozen=True)
-class ScopeReadings(Readings):
-    """What a colonoscope tells, besides the picture."""
+class ScopeSituation(TipSituation):
+    """Where a colonoscopy stands; progress is an arc that grew, or shrank in the withdrawal, by 5 mm."""
 
-    insertion: float
-    """Length of shaft inside the patient, read off its marks [m]."""
-    bend_up: float
-    """Angle of the up/down wheel [rad]; up is positive."""
-    bend_right: float
-    """Angle of the left/right wheel [rad]; right is positive."""
-    roll: float
-    """Angle by which the shaft was turned at the anus [rad]."""
-    push_force: float
-    """Force with which the hand pushes the shaft [N]; negative when it pulls."""
-    blocked: bool
-    """The push was stopped at the force limit."""
-
-
-@dataclass(frozen=True)
-class ScopeSituation(Situation):
-    """Where a colonoscopy stands."""
-
-    state: ScopeState
-    arc: float
-    """Arc length of the tip along the centreline [m]."""
     farthest_arc: float
     """The farthest that the tip has been [m]."""
-    steps_since_progress: int
-    """Control steps since the farthest arc last grew, or shrank in the withdrawal, by 5 mm."""
     centreline_length: float
     """[m]"""
     landmark_distance: Mapping[str, float]
     """Distance of the tip to each landmark of the patient [m]."""
-
-    @property
-    def place(self) -> str:
-        """Arc length of the tip."""
-        return f"{self.arc * 1000:.0f} mm"
-
-    @property
-    def fault(self) -> str:
-        """What the scope's body reports."""
-        return self.state.fault
-
-    def meta(self) -> dict[str, Any]:
-        """Return contact and arc."""
-        return {"contact": bool(self.state.tip_contact), "arc": self.arc}
 
 
 class ColonoscopyEpisode:
@@ -90,13 +54,16 @@ class ColonoscopyEpisode:
         polyp = label_id("polyp")
         self._polyps = PolypsFound([1 + index for index, item in enumerate(scene.objects) if item.label_id == polyp])
         self._detector = PolypDetector()
-        self._contact = WallContact()
+        self._track = TipTrack(self._state)
         self._arc = self._farthest = scene.guide.arc
-        self.path = [self._state.T_world_camera[:3, 3].copy()]
-        self._path_length = 0.0
         self._insertion_path: float | None = None
         self._nearest_to_caecum = float("inf")
-        self._mark, self._idle = self._arc, 0
+        self._idle = Idleness(self._arc, PROGRESS)
+
+    @property
+    def path(self) -> list[NDArray[np.float64]]:
+        """Positions of the camera [m] so far."""
+        return self._track.path
 
     def observe(self) -> tuple[Frame, Truth, ScopeReadings]:
         """Look through the scope."""
@@ -104,17 +71,7 @@ class ColonoscopyEpisode:
         frame = scene.observe()
         direction, visible = scene.guide.lumen_direction(state.T_world_camera, scene.guide.arc)
         classes = class_map(frame.semantic, frame.depth, frame.camera)
-        readings = ScopeReadings(
-            time=frame.time,
-            exposure=frame.exposure,
-            insertion=state.insertion,
-            bend_up=state.bend_up,
-            bend_right=state.bend_right,
-            roll=state.roll,
-            push_force=state.push_force,
-            blocked=state.blocked,
-        )
-        return frame, Truth(frame, direction, visible, classes, len(CLASSES), POLYP), readings
+        return frame, Truth(frame, direction, visible, classes, len(CLASSES), POLYP), scope_readings(frame, state)
 
     def count(self, frame: Frame, prediction: Prediction) -> None:
         """Count mucosa seen and polyps found."""
@@ -129,23 +86,16 @@ class ColonoscopyEpisode:
     def step(self, command: ScopeCommand, phase: str) -> None:
         """Move the scope; progress is forwards, or backwards in the withdrawal."""
         self._state = self._scene.step(command)
-        self._contact.add(self._state.tip_contact, self._state.contact_depth, CONTROL_STEP)
-        position = self._state.T_world_camera[:3, 3].copy()
-        self._path_length += float(np.linalg.norm(position - self.path[-1]))
-        self.path.append(position)
+        self._track.add(self._state)
         self._arc = self._scene.guide.arc
         self._farthest = max(self._farthest, self._arc)
-        made_way = self._mark - self._arc if phase == "withdrawal" else self._arc - self._mark
-        if made_way >= PROGRESS:
-            self._mark, self._idle = self._arc, 0
-        else:
-            self._idle += 1
+        self._idle.add(self._arc, backwards=phase == "withdrawal")
         self._nearest_to_caecum = min(self._nearest_to_caecum, self._distances().get("caecum", float("inf")))
 
     def begin_phase(self) -> None:
         """Count progress from here; the first phase, the insertion, is over."""
-        self._insertion_path = self._path_length if self._insertion_path is None else self._insertion_path
-        self._mark, self._idle = self._arc, 0
+        self._insertion_path = self._track.length if self._insertion_path is None else self._insertion_path
+        self._idle.restart(self._arc)
 
     def situation(self, step: int, phase_step: int, phase: str) -> ScopeSituation:
         """Say where the episode stands."""
@@ -156,7 +106,7 @@ class ColonoscopyEpisode:
             state=self._state,
             arc=self._arc,
             farthest_arc=self._farthest,
-            steps_since_progress=self._idle,
+            steps_since_progress=self._idle.steps,
             centreline_length=self._scene.guide.length,
             landmark_distance=self._distances(),
         )
@@ -169,11 +119,11 @@ class ColonoscopyEpisode:
         `mucosa_seen` seen area over whole area.
         """
         return {
-            "path_length": self._path_length if self._insertion_path is None else self._insertion_path,
+            "path_length": self._track.length if self._insertion_path is None else self._insertion_path,
             "centreline_length": self._scene.guide.length,
             "reached_arc": self._farthest,
-            "contact_time": self._contact.time,
-            "contact_depth_max": self._contact.deepest,
+            "contact_time": self._track.contact.time,
+            "contact_depth_max": self._track.contact.deepest,
             "mucosa_seen": self._mucosa.share,
             "polyps_present": float(self._polyps.present),
             "polyps_found": float(self._polyps.found),

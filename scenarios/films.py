@@ -20,10 +20,11 @@ from scenarios.colonoscopy import COLONOSCOPY, NEAR, endoscope_camera
 from scenarios.colonoscopy_episode import ColonoscopyEpisode
 from scenarios.drivers.bronchial import BronchialSteering
 from scenarios.drivers.oracle import Oracle
-from scenarios.interface import CONTROL_STEP, Observation
+from scenarios.interface import Observation
 from sim.atomic import atomic_file
 from sim.bronchoscopy import BronchoscopyScene
 from sim.camera import Camera
+from sim.control_step import CONTROL_STEP
 from sim.scene import ColonoscopyScene
 from sim.scope_state import ScopeCommand, ScopeState
 from sim.tubular_scene import TubularScene

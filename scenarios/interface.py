@@ -14,12 +14,10 @@ from assets.patient import Patient
 from perception.prediction import Prediction
 from scenarios.measure import TaskReport
 from sim.camera import Camera
+from sim.control_step import CONTROL_STEP
 from sim.degradations.settings import Degradations
 from sim.frame import Frame
 from sim.render.appearance import Appearance
-
-CONTROL_STEP = 0.1
-"""[s]"""
 
 Command = Any
 """What an operator does within a control step; each task has its own, such as `sim.scope_state.ScopeCommand`."""

@@ -11,7 +11,6 @@ from perception.prediction import Prediction
 from scenarios.clock import Latency, PerceptionClock
 from scenarios.episode import EpisodeSummary
 from scenarios.interface import (
-    CONTROL_STEP,
     Command,
     Driver,
     Observation,
@@ -22,6 +21,7 @@ from scenarios.interface import (
 )
 from scenarios.planted import Planted
 from scenarios.truth import nothing_seen
+from sim.control_step import CONTROL_STEP
 from sim.degradations.settings import Degradations
 from sim.frame import Frame
 from sim.render.appearance import Appearance

@@ -18,9 +18,9 @@ from scenarios.pictures import film_strip, image_bytes
 from scenarios.progress import progress
 from scenarios.runs import cache_folder, start_run, write_json
 from sim.atomic import atomic_file
+from sim.control_step import CONTROL_STEP
 from sim.instruments.command import Command, PointTarget
 from sim.instruments.laparoscope import laparoscope_camera
-from sim.instruments.table import CONTROL_STEP
 from sim.laparoscopy.physiology import Physiology
 from sim.laparoscopy.placement import Placement
 from sim.laparoscopy.scene import LaparoscopyScene

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from scenarios.interface import CONTROL_STEP
 from scenarios.planted import Planted
+from sim.control_step import CONTROL_STEP
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from assets.transforms import apply, inverse
 from perception.prediction import Prediction
 from perception.survey_classes import INSTRUMENT, LIVER, SURVEY_CLASSES, survey_class_map
-from scenarios.interface import CONTROL_STEP, Readings, Situation, Truth
+from scenarios.interface import Readings, Situation, Truth
 from scenarios.survey_plan import SurveyPlan, direction_to, segments_shown
 from scenarios.survey_scene import SCOPE, TOOL, SurveyScene
+from sim.control_step import CONTROL_STEP
 from sim.degradations.settings import Degradations
 from sim.frame import Frame
 from sim.instruments.command import JointTarget, PointTarget

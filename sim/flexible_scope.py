@@ -13,11 +13,12 @@ from assets.instruments.flexible import COLONOSCOPE, ScopeDevice
 from assets.patient import Orifice
 from assets.transforms import compose, unit
 from sim.bending import bends_of
+from sim.control_step import CONTROL_STEP
 from sim.plain_state import array_of, entries_of, flag_of, from_bytes, number_of, text_of, to_bytes
 from sim.rod_faults import find_fault, watch_rod
 from sim.rod_forces import SAMPLES, Rod
 from sim.rod_kernels import advance_rod
-from sim.scope_state import CONTROL_STEP, ScopeCommand, ScopeState
+from sim.scope_state import ScopeCommand, ScopeState
 from sim.soft_wall.press import press_wall
 from sim.wall_distance import WallDistance
 from sim.wall_kernels import quiet

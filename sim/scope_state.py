@@ -5,9 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-CONTROL_STEP = 0.1
-"""[s]"""
-
 
 @dataclass(frozen=True)
 class ScopeCommand:

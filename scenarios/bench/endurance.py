@@ -9,8 +9,9 @@ from scenarios.colonoscopy import COLONOSCOPY, caecum_reached, endoscope_camera,
 from scenarios.colonoscopy_episode import ScopeSituation
 from scenarios.drivers.oracle import Oracle
 from scenarios.figures import Figure
-from scenarios.interface import CONTROL_STEP, Phase
+from scenarios.interface import Phase
 from scenarios.loop import run_episode
+from sim.control_step import CONTROL_STEP
 from sim.scene import ColonoscopyScene
 
 _MEGABYTE = 1e6

@@ -8,7 +8,7 @@ from assets.instruments.flexible import ScopeDevice
 from assets.mesh import Mesh
 from assets.patient import Orifice
 from assets.transforms import compose, unit
-from sim.scope_state import CONTROL_STEP
+from sim.control_step import CONTROL_STEP
 from sim.wall_building import drop_orifices
 from sim.world import BulletWorld, Drive
 

@@ -13,10 +13,11 @@ from assets.transforms import look_along
 from scenarios.bench.joint_chain import JOINTS, STEP, JointChain
 from scenarios.bench.stopwatch import Timing, stopwatch
 from scenarios.figures import Figure
+from sim.control_step import CONTROL_STEP
 from sim.flexible_scope import FlexibleScope
 from sim.geometry import CentrelineGuide
 from sim.passage import colon_passage
-from sim.scope_state import CONTROL_STEP, ScopeCommand
+from sim.scope_state import ScopeCommand
 from sim.wall_building import drop_orifices
 from sim.wall_distance import WallDistance, colon_lumen, patient_wall_distance
 from sim.world import BulletWorld

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from perception.prediction import Prediction
-from scenarios.colonoscopy_episode import ScopeReadings
+from scenarios.scope_episode import ScopeReadings
 from sim.scope_state import ScopeCommand
 
 

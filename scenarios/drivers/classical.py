@@ -5,9 +5,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perception.prediction import Prediction, mask_centres
-from scenarios.colonoscopy_episode import ScopeReadings
 from scenarios.drivers.steering import Steering
 from scenarios.interface import Controller, Observation
+from scenarios.scope_episode import ScopeReadings
 from sim.camera import Camera
 from sim.scope_state import ScopeCommand
 

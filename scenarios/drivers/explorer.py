@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from assets.transforms import unit
 from perception.prediction import Prediction
-from scenarios.colonoscopy_episode import ScopeReadings
 from scenarios.drivers.oracle import Oracle
 from scenarios.interface import Controller, Observation
+from scenarios.scope_episode import ScopeReadings
 from sim.scope_state import ScopeCommand
 
 

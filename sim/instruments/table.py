@@ -7,12 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from assets.errors import InputError
+from sim.control_step import CONTROL_STEP
 from sim.instruments.command import Command, check_command
 from sim.instruments.instrument import Instrument, InstrumentState
 from sim.world import BulletWorld
 
-CONTROL_STEP = 0.1
-"""[s]"""
 SAFE_SHARE = 0.25
 """In a substep nothing moves farther than this share of the smallest sphere that collides: a sphere whose centre stays
 on its side of a wall is pushed back, one that has passed it is pushed through."""

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from assets.errors import InputError
 from assets.patient import Patient
 from sim.camera import Camera
+from sim.control_step import CONTROL_STEP
 from sim.degradations.settings import Degradations
 from sim.exposure import AutoExposure
 from sim.frame import Frame
 from sim.instruments.command import Command, JointTarget
 from sim.instruments.laparoscope import camera_pose, laparoscope_light
-from sim.instruments.table import CONTROL_STEP, InstrumentTable
+from sim.instruments.table import InstrumentTable
 from sim.key_points import KeyPoint, locate_key_points
 from sim.laparoscopy.aim import look_at
 from sim.laparoscopy.physiology import MotionField, Physiology

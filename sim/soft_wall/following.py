@@ -7,10 +7,10 @@ import numpy as np
 from assets.errors import InputError
 from assets.materials import load_materials
 from assets.patient import Patient
+from sim.control_step import CONTROL_STEP
 from sim.passage import Passage
 from sim.render.scene import RenderScene
 from sim.scene_objects import SceneObject
-from sim.scope_state import CONTROL_STEP
 from sim.soft_wall.soft_wall import SoftWall
 from sim.wall_distance import WallDistance, lumen_of
 

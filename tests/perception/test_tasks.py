@@ -227,20 +227,14 @@ def test_the_task_is_kept_with_the_model(tmp_path):
     assert config.task is network.task is LIVER_SURVEY
 
 
-def test_a_config_without_a_task_is_one_for_colonoscopy(tmp_path):
-    path = saved(tmp_path, COLONOSCOPY)
-    stored = json.loads(path.with_suffix(".json").read_text())
-    del stored["task"], stored["heads"]
-    path.with_suffix(".json").write_text(json.dumps(stored))
-    assert load_model(path)[1].task is COLONOSCOPY
-
-
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (lambda stored: stored.update(task="colonoscopy"), "expected classes .* of a model for colonoscopy"),
         (lambda stored: stored.update(heads=["direction"]), r"expected heads \['target'\]"),
         (lambda stored: stored.update(task=["x"]), "expected a task of colonoscopy, liver_survey"),
+        (lambda stored: stored.pop("task"), "expected a task of colonoscopy, liver_survey, found None"),
+        (lambda stored: stored.pop("heads"), r"expected heads \['target'\]"),
         (lambda stored: stored.update(classes=["a", "b"]), "expected classes"),
     ],
 )

@@ -6,10 +6,10 @@ import pytest
 from assets.errors import InputError
 from perception.prediction import LUMEN, POLYP, WALL, Prediction
 from scenarios.colonoscopy import TASK
-from scenarios.colonoscopy_episode import ScopeReadings
 from scenarios.conditions import LATENCIES_MS, NOMINAL, SEVERITIES, Condition, conditions_of
 from scenarios.drivers.flawed import ERRORS, Flawed
 from scenarios.interface import Observation
+from scenarios.scope_episode import ScopeReadings
 from sim.camera import Camera
 from sim.scope_state import ScopeCommand
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from perception.prediction import Prediction
-from scenarios.colonoscopy_episode import ScopeReadings
 from scenarios.drivers.steering import Steering, SteeringOptions
+from scenarios.scope_episode import ScopeReadings
 from scenarios.truth import nothing_seen
 
 
