@@ -26,6 +26,10 @@ class Branch:
     radii: Array
     """[m], shape (n,)."""
 
+    def until(self, count: int) -> "Branch":
+        """Return its first so many points, from the root."""
+        return Branch(self.name, self.points[:count], self.radii[:count])
+
 
 def branch_of(name: str, nodes: list[Array], root: float, end: float) -> Branch:
     """Lead a branch through nodes [m], with its radius [m] falling evenly from root to end."""
@@ -34,10 +38,10 @@ def branch_of(name: str, nodes: list[Array], root: float, end: float) -> Branch:
     return Branch(name, line[:, :3], line[:, 3])
 
 
-def pulled(box: Box, depth: Float[np.ndarray, "i j k"], points: Array) -> Array:
-    """Pull points [m] into the liver until they lie deep enough below its capsule."""
+def pulled(box: Box, depth: Float[np.ndarray, "i j k"], points: Array, least: Array | float = DEPTH) -> Array:
+    """Pull points [m] into the liver until each lies at least so deep below its capsule [m]."""
     points = points.copy()
     for _ in range(12):
-        lack = np.maximum(DEPTH - sample(box, depth, points), 0.0)
+        lack = np.maximum(least - sample(box, depth, points), 0.0)
         points += 0.6 * lack[:, None] * unit(slopes(box, depth, points))
     return points

@@ -1,6 +1,6 @@
 """The trees inside the liver: portal branches, each named after its Couinaud segment, and the hepatic veins."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,9 @@ PORTAL_RADII = (0.0055, 0.0034, 0.0017)
 """First branches, at the root and the end of a segment's branch [m]: right 8 to 9, left 7 to 8 mm wide at CT."""
 VEIN_RADII = (0.0050, 0.0018)
 """Hepatic veins at the cava and at their ends [m]: 8 to 10 mm wide near the cava (Gray's Anatomy, chapter 67)."""
+MOUTH, BELOW = 0.3, 0.003
+"""Share of a hepatic vein, from the vena cava on, that may leave the liver; beyond it the vein's wall lies so far below
+the capsule [m]. Both are chosen."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,11 @@ def draw_vessels(rng: np.random.Generator, liver: Liver, cavity: Cavity, trunk: 
         if name in BETWEEN:
             one, other = (cKDTree(np.concatenate([p for n in side for p in near[n]])) for side in BETWEEN[name])
             branch = _between(branch, one, other)
-        veins.append(_apart(branch, tree, reach))
+        # The mouth leaves the liver for the vena cava; what lies beyond it stays below the capsule.
+        least = np.where(np.linspace(0.0, 1.0, len(branch.points)) > MOUTH, branch.radii + BELOW, -np.inf)
+        branch = _apart(replace(branch, points=pulled(box, depth, branch.points, least)), tree, reach)
+        deep = sample(box, depth, branch.points) >= least - BELOW / 2
+        veins.append(branch if deep.all() else branch.until(int(np.argmin(deep))))
     return Vessels(portal, tuple(fine), tuple(veins))
 
 

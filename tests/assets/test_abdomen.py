@@ -305,6 +305,16 @@ def test_hepatic_veins_run_between_the_segments_that_they_part(made):
         assert np.median(np.abs(away[0] - away[1])[len(line) // 3 :]) < 0.004, name
 
 
+@pytest.mark.parametrize("seed", [0, 2, 5])
+def test_hepatic_veins_stay_below_the_capsule_but_for_their_mouths(seed):
+    anatomy = draw_anatomy(np.random.default_rng(seed))
+    box = Box.around(*anatomy.liver.corners, spacing=SPACING)
+    depth = -np.maximum(anatomy.liver.function(box), anatomy.cavity.function(box))
+    for vein in anatomy.vessels.veins:
+        beyond = np.linspace(0.0, 1.0, len(vein.points)) > 0.4
+        assert (sample(box, depth, vein.points[beyond]) > vein.radii[beyond]).all(), vein.name
+
+
 def test_segments_hang_together_and_lie_in_their_places(made):
     anatomy, _, patient = made
     segments = segments_of(patient)
