@@ -27,6 +27,9 @@ CENTRE = 0.5
 """Share of the width, and of the height, that is the middle of the picture."""
 SHOWN = 0.02
 """A frame shows a segment when so large a share of its pixels does, in the middle and within SHARP."""
+CAN_BE_SEEN = 1.25 * SHOWN
+"""Share that a free pose must show of a segment that counts as one that can be seen: in a picture of another size some
+pixels more or less fall to it."""
 _POINTS, _DISTANCES = 6, (0.060, 0.085)
 _KEPT = 3  # views of each segment in the plan
 _SMALL = 48  # px of the pictures with which views are judged
@@ -65,7 +68,7 @@ class LiverMap:
 
 
 def segments_shown(
-    segments: UInt8[np.ndarray, "h w"], depth: Float32[np.ndarray, "h w"], camera: Camera
+    segments: UInt8[np.ndarray, "h w"], depth: Float32[np.ndarray, "h w"], camera: Camera, *, share: float = SHOWN
 ) -> frozenset[int]:
     """Return the segments that a frame shows: enough pixels in the middle of the picture, at a distance that is sharp.
 
@@ -73,9 +76,10 @@ def segments_shown(
         segments: Segment of each pixel that shows liver; 0 elsewhere.
         depth: z-depth [m].
         camera: The lens.
+        share: Of all pixels, that is enough.
     """
     counts = np.bincount(segments[_middle(camera) & sharp(depth, camera)], minlength=max(NUMBERS) + 1)
-    least = SHOWN * segments.size
+    least = share * segments.size
     return frozenset(number for number in NUMBERS if counts[number] >= least)
 
 
@@ -92,8 +96,8 @@ def _middle(camera: Camera) -> NDArray[np.bool_]:
     return np.asarray(across & (np.abs(row - (camera.height - 1) / 2) <= CENTRE * camera.height / 2))
 
 
-def candidate_views(reach: Reach, patient: Patient, liver: Organ) -> list[tuple[int, NDArray[np.float64]]]:
-    """Return joints that look at places all over each segment from some sides, free of contact, with the segment."""
+def candidate_views(reach: Reach, patient: Patient, liver: Organ) -> list[NDArray[np.float64]]:
+    """Return joints that look at places all over each segment from some sides, free of contact."""
     mesh = liver.surface
     corners = mesh.vertices[mesh.triangles].astype(np.float64)
     middles = corners.mean(axis=1)
@@ -112,11 +116,11 @@ def candidate_views(reach: Reach, patient: Patient, liver: Organ) -> list[tuple[
                 for roll in np.linspace(-np.pi, np.pi, ROLLS, endpoint=False):
                     joints, left = reach.aim(point, insertion=max(0.02, away - distance), roll=float(roll))
                     if left <= OFF_AXIS:
-                        found.append((number, joints))
+                        found.append(joints)
     if not found:
         return []
-    free = reach.free(np.array([joints for _, joints in found]))
-    return [one for one, clear in zip(found, free, strict=True) if clear and reach.reachable(one[1])]
+    free = reach.free(np.array(found))
+    return [joints for joints, clear in zip(found, free, strict=True) if clear and reach.reachable(joints)]
 
 
 def _spread(points: NDArray[np.float64], count: int) -> list[int]:
@@ -166,17 +170,17 @@ def make_plan(
     rated: dict[int, list[tuple[float, View]]] = {}
     visible: set[int] = set()
     with Renderer(objects, camera, threads=1) as everything:
-        for number, joints in candidates:
+        for joints in candidates:
             pose = reach.camera_pose(joints)
             segments, depth = liver_map.look(pose)
-            shown = segments_shown(segments, depth, camera)
-            if number in shown:
+            shown = segments_shown(segments, depth, camera, share=CAN_BE_SEEN)
+            for number in shown:  # whichever it was aimed at: some segments are shown beside others alone
                 score = float((segments[_middle(camera) & sharp(depth, camera)] == number).mean())
                 rated.setdefault(number, []).append((score, View(joints, number, shown)))
             seen = everything.visibility(pose)
             on_liver = (seen.triangle >= first) & (seen.triangle < first + len(liver.surface.triangles))
             really = owner[np.where(on_liver, seen.triangle - first, -1)]
-            visible |= segments_shown(really, seen.depth, camera)
+            visible |= segments_shown(really, seen.depth, camera, share=CAN_BE_SEEN)
     liver_map.close()
     views = {number: _different(sorted(some, key=lambda one: -one[0])) for number, some in rated.items()}
     return SurveyPlan(reach, views, frozenset(visible), stage)

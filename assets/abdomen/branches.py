@@ -13,6 +13,9 @@ STEP = 0.0015
 """Distance of the points of a centreline [m]."""
 DEPTH = 0.009
 """Vessels end this far below the capsule [m]; finer ones are left out."""
+BELOW = 0.003
+"""The wall of any vessel lies at least so far below the capsule [m], or the lattice on which that is measured would let
+it out where the liver is notched; chosen."""
 
 
 @dataclass(frozen=True)
@@ -43,5 +46,7 @@ def pulled(box: Box, depth: Float[np.ndarray, "i j k"], points: Array, least: Ar
     points = points.copy()
     for _ in range(12):
         lack = np.maximum(least - sample(box, depth, points), 0.0)
+        if not lack.any():
+            break
         points += 0.6 * lack[:, None] * unit(slopes(box, depth, points))
     return points

@@ -1,13 +1,14 @@
 """How large each of Couinaud's segments is, and the portal twigs that make it so: territories follow the branches."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float64, Int
 from scipy.spatial import cKDTree
 
-from assets.abdomen.branches import Branch, branch_of, pulled
-from assets.abdomen.lattice import Array, Box
+from assets.abdomen.branches import BELOW, Branch, branch_of, pulled
+from assets.abdomen.lattice import Array, Box, sample
 from assets.transforms import unit
 
 SHARES = {1: 0.029, 2: 0.072, 3: 0.088, 4: 0.160, 5: 0.135, 6: 0.085, 7: 0.170, 8: 0.261}
@@ -28,6 +29,11 @@ TWIG_RADII = (0.0019, 0.0013)
 """At the root and the end of a second-order branch [m]."""
 FINE_RADII = (0.0009, 0.0006)
 """At the root and the end of a finer one [m]."""
+SIGHTS = 50
+"""Places on a segment's branches, near and far, that are tried as the root of a twig."""
+ROUND = 0.050
+"""What a way round a notch of the liver counts beyond the straight one [m]: round the vena cava; chosen."""
+_ON_WAY = 12  # places on a straight way that are asked for their depth
 NODES = 6000
 """Places in the liver that stand for its volume while the tree grows."""
 
@@ -85,7 +91,7 @@ def grow(
     grown = {number: [main[number].points] for number in numbers}
     distance = np.stack([cKDTree(main[number].points).query(nodes)[0] for number in numbers])
     # sisters share their root, to which both would be equally near: beyond it they have parted
-    outer = np.stack([cKDTree(_outer(main[number].points)).query(nodes)[0] for number in numbers])
+    outer = np.stack([_way_from(box, depth, _outer(main[number].points), nodes) for number in numbers])
     owner = parted(outer, np.array([shares[number] for number in numbers]))
     along = {number: unit(main[number].points[-1] - main[number].points[0]) for number in numbers}
     counts = dict.fromkeys(numbers, 0)
@@ -94,12 +100,15 @@ def grow(
         number = numbers[row]
         counts[number] += 1
         near = np.concatenate([_outer(grown[number][0]), *grown[number][1:]])
-        root = near[int(np.argmin(np.linalg.norm(near - tip, axis=1)))]
+        root = near[_in_sight(box, depth, near, tip)]
+        middle = (root + tip) / 2
         bow = 0.12 * float(np.linalg.norm(tip - root)) * along[number]
-        course = np.stack([(root + tip) / 2 + bow, tip])
+        bowed = np.stack([middle + bow * share for share in (0.0, 1.0)])
+        course = np.stack([bowed[int(sample(box, depth, bowed)[1] > BELOW)], tip])
         if radii == TWIG_RADII:
             course = pulled(box, depth, course)
         twig = branch_of(f"portal_segment_{number}_{counts[number]}", [root, *course], *radii)
+        twig = replace(twig, points=pulled(box, depth, twig.points, twig.radii + BELOW))
         grown[number].append(twig.points)
         np.minimum(distance[row], cKDTree(twig.points).query(nodes)[0], out=distance[row])
         return twig
@@ -124,6 +133,35 @@ def grow(
         tip = nodes[mine[int(np.argsort(lack[mine], kind="stable")[int(0.8 * (len(mine) - 1))])]]
         fine.append(sprout(row, tip, FINE_RADII))
     return twigs, fine
+
+
+def _way_from(
+    box: Box, depth: Float[np.ndarray, "i j k"], places: Array, nodes: Float[np.ndarray, "n 3"]
+) -> Float64[np.ndarray, "n"]:
+    """Return the distance of nodes to the nearest of some places [m], and ROUND more where a notch is between."""
+    away, nearest = cKDTree(places).query(nodes)
+    return np.asarray(away + ROUND * (_shallowest(box, depth, places[nearest], nodes) < 0.0))
+
+
+def _in_sight(box: Box, depth: Float[np.ndarray, "i j k"], places: Array, tip: Array) -> int:
+    """Return the row of the nearest place from which a straight way to the tip stays in the liver [m].
+
+    Where the vena cava notches it, the nearest of all may lie on the other side. If none is in sight, the one is taken
+    whose way leaves it the least.
+    """
+    away = np.linalg.norm(places - tip, axis=1)
+    nearest = np.argsort(away, kind="stable")[:: max(1, len(places) // SIGHTS)]
+    least = _shallowest(box, depth, places[nearest], np.broadcast_to(tip, (len(nearest), 3)))
+    clear = least > 0.0
+    return int(nearest[int(np.argmax(clear) if clear.any() else np.argmax(least))])
+
+
+def _shallowest(
+    box: Box, depth: Float[np.ndarray, "i j k"], start: Float[np.ndarray, "n 3"], end: Float[np.ndarray, "n 3"]
+) -> Float64[np.ndarray, "n"]:
+    """Return the least depth below the capsule on straight ways [m]; negative where they leave the liver."""
+    ways = start + np.linspace(0.0, 1.0, _ON_WAY)[:, None, None] * (end - start)
+    return np.asarray(sample(box, depth, ways.reshape(-1, 3)).reshape(ways.shape[:2]).min(axis=0))
 
 
 def _outer(line: Array) -> Array:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
-from assets.abdomen.branches import Branch, branch_of, pulled
+from assets.abdomen.branches import BELOW, Branch, branch_of, pulled
 from assets.abdomen.cavity import Cavity
 from assets.abdomen.gut import Tube
 from assets.abdomen.lattice import SPACING, Array, Box, sample
@@ -46,9 +46,10 @@ PORTAL_RADII = (0.0055, 0.0034, 0.0017)
 """First branches, at the root and the end of a segment's branch [m]: right 8 to 9, left 7 to 8 mm wide at CT."""
 VEIN_RADII = (0.0050, 0.0018)
 """Hepatic veins at the cava and at their ends [m]: 8 to 10 mm wide near the cava (Gray's Anatomy, chapter 67)."""
-MOUTH, BELOW = 0.3, 0.003
-"""Share of a hepatic vein, from the vena cava on, that may leave the liver; beyond it the vein's wall lies so far below
-the capsule [m]. Both are chosen."""
+ROUNDS = 4
+"""How often a hepatic vein is drawn below the capsule and off the portal branches in turn."""
+MOUTH = 0.3
+"""Share of a hepatic vein, from the vena cava on, that may leave the liver; chosen."""
 
 
 @dataclass(frozen=True)
@@ -148,8 +149,10 @@ def draw_vessels(rng: np.random.Generator, liver: Liver, cavity: Cavity, trunk: 
             branch = _between(branch, one, other)
         # The mouth leaves the liver for the vena cava; what lies beyond it stays below the capsule.
         least = np.where(np.linspace(0.0, 1.0, len(branch.points)) > MOUTH, branch.radii + BELOW, -np.inf)
-        branch = _apart(replace(branch, points=pulled(box, depth, branch.points, least)), tree, reach)
-        deep = sample(box, depth, branch.points) >= least - BELOW / 2
+        for _ in range(ROUNDS):
+            branch = _apart(replace(branch, points=pulled(box, depth, branch.points, least)), tree, reach)
+        # What is still too shallow is left out, of the outer half: nearer to the mouth the vein is needed whole.
+        deep = (sample(box, depth, branch.points) >= least - BELOW / 2) | (np.arange(len(least)) < len(least) // 2)
         veins.append(branch if deep.all() else branch.until(int(np.argmin(deep))))
     return Vessels(portal, tuple(fine), tuple(veins))
 
