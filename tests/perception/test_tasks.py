@@ -22,7 +22,7 @@ from perception.network_outputs import CENTRE_STRIDE, NO_PEAK, aim_at_peak
 from perception.predictor import Predictor, ray_planes
 from perception.survey_classes import INSTRUMENT, LIVER, OTHER, SURVEY_CLASSES
 from perception.targets import sample_targets, tip_centre
-from perception.tasks import COLONOSCOPY, LIVER_SURVEY, PerceptionTask
+from perception.tasks import LIVER_SURVEY, PerceptionTask
 from perception.train import MODEL, TrainOptions, train
 from sim.camera import Camera
 from sim.codec import json_bytes
