@@ -165,10 +165,13 @@ def config_from_json(stored: Any, where: str) -> ModelConfig:
             raise InputError(f"{where}: expected {name} {wanted} of a model for {task.name}, found {found!r:.100}")
     if stored.get("size") not in get_args(Size):
         raise InputError(f"{where}: expected a size of {', '.join(get_args(Size))}, found {stored.get('size')!r}")
-    activation = stored.get("activation")
-    if activation not in get_args(Activation):
-        raise InputError(f"{where}: expected an activation of {', '.join(get_args(Activation))}, found {activation!r}")
+    if stored.get("activation") not in get_args(Activation):
+        raise InputError(
+            f"{where}: expected an activation of {', '.join(get_args(Activation))}, found {stored.get('activation')!r}"
+        )
     camera = camera_from_json(stored.get("camera"), where)
     check_image_size(camera, where)
     training = stored.get("training")
-    return ModelConfig(stored["size"], camera, training if isinstance(training, dict) else {}, activation, task)
+    return ModelConfig(
+        stored["size"], camera, training if isinstance(training, dict) else {}, stored["activation"], task
+    )
