@@ -19,7 +19,8 @@ from sim.degradations.degrade import degrade
 from sim.degradations.settings import AXES, single
 from sim.exposure import AutoExposure
 from sim.frame import Frame
-from sim.render.appearance import Appearance, LightSettings, draw_appearance
+from sim.render.appearance import Appearance, LightSettings
+from sim.render.randomiser import draw_appearance
 from sim.render.renderer import Renderer
 from sim.scene_objects import objects_of
 

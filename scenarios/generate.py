@@ -21,6 +21,7 @@ from sim.dataset_index import DatasetIndex, read_dataset, write_dataset
 from sim.folder_lock import exclusive
 from sim.index_table import TABLE
 from sim.remote import Place, RemotePath, place_of
+from sim.render.randomiser import AXES, Axis
 from sim.shard_notes import is_notes, noted_records
 from sim.shards import ShardInfo
 
@@ -51,8 +52,8 @@ class GenerateOptions:
     """Record every so many while what is searched for is seen: in the colon a polyp within 50 mm, which is rare."""
     size: tuple[int, int] = (128, 128)
     """Width and height [px]."""
-    appearance: bool = True
-    """Draw a new appearance (light, tissue, sensor) for each episode; else the standard one."""
+    vary: tuple[Axis, ...] = AXES
+    """What of the appearance is drawn anew for each episode: the tissue's texture, the light, the sensor."""
     looks: int = 1
     """Appearances of each geometry: so many frames of one pose and one truth, the others with looks drawn at random."""
     camera: str | None = None

@@ -25,8 +25,10 @@ from sim.flow import FlowRecorder
 from sim.frame import Frame
 from sim.looks import OtherLooks, RightEye
 from sim.remote import RemotePath
-from sim.render.appearance import Appearance, draw_appearance
+from sim.render.appearance import Appearance, LightSettings
 from sim.render.channels import EXTRAS, chosen
+from sim.render.look import guides_of
+from sim.render.randomiser import draw_appearance
 from sim.shard_notes import note_anew, noted_info, notes_of, write_notes
 from sim.shards import Sample, ShardInfo, encode, file_sha256, index_record, write_shard
 from sim.stereo import StereoRig
@@ -123,10 +125,10 @@ def _record(piece: Piece) -> ShardInfo:
             eye = owned.enter_context(RightEye(scene, StereoRig.parallel(scene.camera, options.stereo_mm / 1000)))
         for episode in range(MAX_EPISODES):
             rng = np.random.default_rng([base, episode])
-            appearance = draw_appearance(rng) if options.appearance else Appearance()
+            appearance = draw_appearance(rng, vary=options.vary)
             seed = int(rng.integers(1 << 31))
             degradations = draw_degradations(rng, share=options.degradations)
-            others = [draw_appearance(rng) for _ in range(options.looks - 1)]
+            others = [draw_appearance(rng, vary=options.vary) for _ in range(options.looks - 1)]
             run = Run(piece, task, episode, seed, degradations, (appearance, *others))
             record = Recorder(samples, scene, run, eye)
             run_episode(
@@ -245,6 +247,13 @@ class Recorder:
             "degradations": asdict(run.degradations),
             **moment.situation.meta(),
         }
+        if hasattr(self._scene, "last_view"):
+            light = self._scene.last_view.light or LightSettings()
+            meta["light"] = {
+                "guides": guides_of(light, appearance).tolist(),
+                "power": light.power,
+                "shadows": light.shadows,
+            }
         if hasattr(self._scene, "key_points"):
             meta["keypoints"] = [point.meta() for point in self._scene.key_points(frame) if point.sight != "outside"]
         return meta

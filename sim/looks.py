@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from assets.transforms import apply, inverse
+from assets.transforms import inverse
 from sim.degradations.degrade import degrade
 from sim.degradations.settings import Degradations
 from sim.exposure import AutoExposure
@@ -145,12 +145,11 @@ class RightEye:
         """
         view = self._scene.last_view
         light = view.light or LightSettings()
-        places = apply(inverse(self.rig.T_left_right), np.array(light.positions, np.float64))
         right = replace(
             view,
             T_world_camera=view.T_world_camera @ self.rig.T_left_right,
             noise_seed=view.noise_seed + _OTHER_SENSOR,
-            light=replace(light, positions=tuple((float(x), float(y), float(z)) for x, y, z in places)),
+            light=light.seen_from(inverse(self.rig.T_left_right)),
             before=None if view.before is None else view.before @ self.rig.T_left_right,
         )
         frames = self._renderer.render_looks(

@@ -1,6 +1,6 @@
 """Stereo pairs: two cameras on one scene at one time, with disparity and what the right one does not see."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Float32
 from numpy.typing import NDArray
 
 from assets.errors import InputError
-from assets.transforms import apply, compose, inverse
+from assets.transforms import compose, inverse
 from sim.camera import Camera
 from sim.frame import Frame
 from sim.render.appearance import LightSettings
@@ -135,9 +135,7 @@ class StereoRenderer:
             InputError: As of `Renderer.render`.
         """
         light = light or LightSettings()
-        T_right_left = inverse(self.rig.T_left_right)
-        seen_right = apply(T_right_left, np.array(light.positions, np.float64))
-        right_light = replace(light, positions=tuple((float(x), float(y), float(z)) for x, y, z in seen_right))
+        right_light = light.seen_from(inverse(self.rig.T_left_right))
         with self.scene.lock.looking():
             left = self._left.render(T_world_left, light=light, seed=seed, **options)
             snapshot = self._left.snapshot()

@@ -19,7 +19,7 @@ from scenarios.pictures import image_bytes
 from scenarios.real_frames import read_real_frame, real_frame_paths
 from sim.atomic import atomic_file
 from sim.exposure import AutoExposure
-from sim.render.appearance import draw_appearance
+from sim.render.randomiser import draw_appearance
 from sim.render.renderer import Renderer
 from sim.scene_objects import objects_of
 

@@ -1,10 +1,12 @@
 """How a picture looks without changing what is in it: the light, the tissue's colour and texture, the sensor."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Float
 
 from assets.errors import InputError
+from assets.transforms import apply
 from sim.render.light import TEMPERATURES
 
 
@@ -16,13 +18,22 @@ class LightSettings:
     """Relative to the nominal lamp."""
     positions: tuple[tuple[float, float, float], ...] = ((0.0035, 0.0015, 0.0), (-0.0035, 0.0015, 0.0))
     """Centres of one or two light guides [m], camera axes; the tip of a colonoscope is about 13 mm across."""
+    middle: tuple[float, float] = (0.0, 0.0)
+    """Where the optical axis is that a look turns and spreads the guides about [m], camera axes x and y: the camera's
+    own, but for a second camera beside it."""
     shadows: bool = False
     """Whether what is in the picture throws shadows of the guides (`sim.render.shadows`); a frame then takes 1.3 to 1.9
     times as long."""
 
     def __post_init__(self) -> None:
-        if len(self.positions) not in (1, 2) or not np.isfinite(self.positions).all() or not self.power >= 0:
+        places = (*self.positions, (*self.middle, 0.0))
+        if len(self.positions) not in (1, 2) or not np.isfinite(places).all() or not self.power >= 0:
             raise InputError(f"light: expected one or two finite positions and a power of at least 0, found {self}")
+
+    def seen_from(self, T_other_camera: Float[np.ndarray, "4 4"]) -> "LightSettings":
+        """Return the same light in the axes of another camera, which looks nearly the same way."""
+        seen = apply(T_other_camera, np.array([*self.positions, (*self.middle, 0.0)], np.float64)).tolist()
+        return replace(self, positions=tuple((x, y, z) for x, y, z in seen[:-1]), middle=(seen[-1][0], seen[-1][1]))
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,12 @@ class Appearance:
     """Exponent of the cosine in the light guides' beam."""
     light_shift: tuple[float, float] = (0.0, 0.0)
     """Shift of the light guides across the lens [m]."""
+    guide_spread: float = 1.0
+    """Factor on the light guides' distance from the optical axis, before the shift."""
+    guide_turn: float = 0.0
+    """Turn of the light guides about the optical axis, from x to y, before the shift [rad]."""
+    lone_guide: bool = False
+    """Whether the first light guide has all of the lamp's light."""
     temperature: float = 6000.0
     """Colour temperature of the lamp [K]; the processor's white balance is set to 6000 K, about that of xenon."""
     narrow_band: bool = False
@@ -77,28 +94,3 @@ class Appearance:
             raise InputError(
                 f"appearance: expected a colour temperature of {least:g} to {most:g} K, found {self.temperature}"
             )
-
-
-def draw_appearance(rng: np.random.Generator) -> Appearance:
-    """Draw a look at random, within what real colonoscopies show."""
-    return Appearance(
-        hue=float(rng.uniform(-1, 1)),
-        saturation=float(rng.uniform(0.8, 1.15)),
-        brightness=float(rng.uniform(0.75, 1.2)),
-        mottling=float(rng.uniform(0.3, 1.4)),
-        vessel_strength=float(rng.uniform(0.2, 1.8)),
-        vessel_scale=float(rng.uniform(0.7, 1.5)),
-        wetness=float(rng.uniform(0.5, 2.5)),
-        roughness=float(rng.uniform(0.8, 1.6)),
-        bump=float(rng.uniform(0.5, 1.5)),
-        spot=float(rng.uniform(0.8, 3.0)),
-        light_shift=(float(rng.uniform(-0.001, 0.001)), float(rng.uniform(-0.001, 0.001))),
-        temperature=float(rng.uniform(4500.0, 7200.0)),
-        ambient=float(rng.uniform(0.02, 0.075)),
-        vignette=float(rng.uniform(0.1, 0.4)),
-        shot_noise=float(rng.uniform(0.004, 0.02)),
-        read_noise=float(rng.uniform(0.001, 0.006)),
-        gain=float(1.4 * np.exp(rng.uniform(-0.8, 0.8))),
-        object_seed=int(rng.integers(1 << 31)),
-        texture_offset=(float(rng.uniform(0, 1)), float(rng.uniform(0, 1)), float(rng.uniform(0, 1))),
-    )

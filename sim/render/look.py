@@ -128,8 +128,14 @@ def aim(looks: Any, T_world_camera: NDArray[np.float64], guides: NDArray[np.floa
 
 
 def guides_of(light: LightSettings, appearance: Appearance) -> NDArray[np.float64]:
-    """Return where the light guides are [m], camera axes, shape (k, 3)."""
+    """Return where the light guides are [m], camera axes, shape (k, 3); a lone guide takes the place of all."""
     guides = np.array(light.positions, np.float64)
+    if appearance.lone_guide:
+        guides[:] = guides[0]
+    if (appearance.guide_spread, appearance.guide_turn) != (1.0, 0.0):
+        cosine, sine = np.cos(appearance.guide_turn), np.sin(appearance.guide_turn)
+        turned = (guides[:, :2] - light.middle) @ np.array([[cosine, sine], [-sine, cosine]])
+        guides[:, :2] = light.middle + appearance.guide_spread * turned
     guides[:, :2] += appearance.light_shift
     return guides
 

@@ -12,8 +12,7 @@ from assets.errors import InputError
 from assets.mesh_io import save_ply
 from sim.camera import Camera
 from sim.render.appearance import Appearance, LightSettings
-from sim.render.light import NARROW_BALANCE, lamp_colour
-from sim.render.look import NOMINAL_DISTANCE, tissue_of
+from sim.render.look import NOMINAL_DISTANCE, guides_of, lamp_of, tissue_of
 from sim.scene_objects import SceneObject
 
 _TO_MITSUBA = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -80,8 +79,11 @@ def write_scene(
     _value(film, "integer", "width", camera.width)
     _value(film, "integer", "height", camera.height)
     _child(film, "rfilter", "box")
-    for position in light.positions:
-        _lamp(scene, matrix, position, light, appearance, exposure)
+    guides = guides_of(light, appearance)
+    for place in guides:
+        # The guides share the lamp. A matte surface sends back albedo / pi of what falls on it.
+        strength = np.pi * NOMINAL_DISTANCE**2 * light.power * exposure / len(guides) * lamp_of(appearance)
+        _lamp(scene, matrix, place, strength)
     for index, item in enumerate(objects):
         name = f"object_{index:03d}.ply"
         save_ply(item.mesh, folder / name)
@@ -115,18 +117,11 @@ def path_trace(scene: Path, *, seed: int = 0) -> Float32[np.ndarray, "h w 3"]:
 def _lamp(
     scene: ElementTree.Element,
     camera_to_world: Float[np.ndarray, "4 4"],
-    position: tuple[float, float, float],
-    light: LightSettings,
-    appearance: Appearance,
-    exposure: float,
+    guide: Float[np.ndarray, "3"],
+    strength: Float[np.ndarray, "3"],
 ) -> None:
-    """Put a guide there: its intensity makes a white surface 1 at the nominal distance, together with the others'."""
-    x, y, z = position
-    shift_x, shift_y = appearance.light_shift
-    place = camera_to_world @ np.array([-(x + shift_x), -(y + shift_y), z, 1.0])
-    colour = np.array(NARROW_BALANCE) if appearance.narrow_band else lamp_colour(appearance.temperature)
-    # Two guides share the lamp. A matte surface sends back albedo / pi of what falls on it.
-    strength = np.pi * NOMINAL_DISTANCE**2 * light.power * exposure / len(light.positions) * colour
+    """Put a point light at a guide [m], camera axes; all together make a white surface 1 at the nominal distance."""
+    place = camera_to_world @ np.array([-guide[0], -guide[1], guide[2], 1.0])
     lamp = _child(scene, "emitter", "point")
     where = {axis: f"{value:.9g}" for axis, value in zip("xyz", place, strict=False)}
     ElementTree.SubElement(lamp, "point", {"name": "position", **where})

@@ -1,6 +1,7 @@
+import json
 import shutil
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from scenarios.colonoscopy import COLONOSCOPY
 from scenarios.export.reprojection import with_static_flow
 from scenarios.generate import GenerateOptions, generate, split_of
 from sim.dataset_index import read_dataset
+from sim.render.appearance import Appearance
 from sim.shards import read_shard
 
 
@@ -140,7 +142,18 @@ def test_samples_say_what_training_needs(options, first, folders):
         assert meta["task"] == "colonoscopy"
         assert sum(part**2 for part in meta["lumen_direction"]) == pytest.approx(1)
         assert meta["labels"]["colon_wall"] in samples[0].channel("semantic")
-        assert meta["appearance"]
+        assert meta["appearance"] != json.loads(json.dumps(asdict(Appearance())))
+        assert np.shape(meta["light"]["guides"]) == (2, 3)
+
+
+def test_only_what_varies_is_drawn(options, first, folders, tmp_path):
+    generate(replace(options, patients=folders[:1], out=tmp_path / "lit", frames=1, vary=("light",)))
+    looks = [next(read_shard(place / "tube.tar")).meta()["appearance"] for place in (options.out, tmp_path / "lit")]
+    standard = json.loads(json.dumps(asdict(Appearance())))
+    for name, value in looks[1].items():
+        light = name in {"spot", "temperature", "ambient", "narrow_band"} or name.startswith(("light", "guide", "lone"))
+        assert value == (looks[0][name] if light else standard[name]), name
+    assert looks[1]["spot"] != standard["spot"]
 
 
 @pytest.mark.parametrize("wrong", [{"frames": 0}, {"workers": 0}, {"runs": 9}, {"splits": (0.5, 0.2, 0.0)}])

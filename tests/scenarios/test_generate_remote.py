@@ -63,7 +63,7 @@ def options(tube_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Gene
         splits=(0.5, 0.5, 0.0),
         workers=1,
         # the tube under another seed is not another tube: its frames would be near-duplicates across the splits
-        appearance=False,
+        vary=(),
     )
 
 

@@ -20,9 +20,10 @@ from sim.camera import Camera
 from sim.flow import FlowRecorder
 from sim.render import batch as batch_module
 from sim.render import batch_flow, batch_kernels
-from sim.render.appearance import Appearance, LightSettings, draw_appearance
+from sim.render.appearance import Appearance, LightSettings
 from sim.render.batch import BYTES, BatchRenderer
 from sim.render.channels import EXTRAS
+from sim.render.randomiser import draw_appearance
 from sim.render.renderer import Renderer
 from sim.render.scene import RenderScene
 from sim.scene_objects import SceneObject

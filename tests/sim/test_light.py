@@ -11,8 +11,9 @@ from assets.labels import label_id
 from assets.materials import load_materials
 from assets.mesh import Mesh
 from sim.camera import Camera
-from sim.render.appearance import Appearance, LightSettings, draw_appearance
+from sim.render.appearance import Appearance, LightSettings
 from sim.render.light import chromaticity, lamp_colour, narrow_band
+from sim.render.randomiser import draw_appearance
 from sim.render.renderer import Renderer
 from sim.scene_objects import SceneObject
 

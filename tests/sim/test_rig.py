@@ -13,7 +13,8 @@ from assets.materials import load_materials
 from assets.mesh import Mesh
 from assets.transforms import compose, look_along
 from sim.camera import Camera
-from sim.render.appearance import Appearance, draw_appearance
+from sim.render.appearance import Appearance
+from sim.render.randomiser import draw_appearance
 from sim.render.renderer import Renderer
 from sim.render.rig import CameraRig
 from sim.render.scene import RenderScene
