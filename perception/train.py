@@ -29,6 +29,7 @@ from perception.network import Size
 from perception.tasks import task_named
 from perception.training_board import write_board
 from perception.training_state import (
+    first_weights,
     fresh_state,
     keep_log_until,
     load_state,
@@ -38,6 +39,7 @@ from perception.training_state import (
     update_average,
 )
 from perception.training_step import backward, made_ahead
+from sim.shards import file_sha256
 
 MODEL, STATE, LOG, BOARD = "model.safetensors", "state.safetensors", "log.jsonl", "board"
 """Files of a training's folder: the model (config and card beside it), what resuming needs, a line an epoch, and
@@ -65,6 +67,9 @@ class TrainOptions:
     """Size of the network; or a baseline that sees each pixel by itself: mlp, linear."""
     activation: Activation = "relu"
     """Between its layers."""
+    start: Path | None = None
+    """Model (.safetensors) whose weights are learned further, of the same task, size, activation and lens; if not
+    given, the training starts with random ones."""
     epochs: int = 16
     """Passes over the training frames."""
     minutes: float | None = None
@@ -158,7 +163,9 @@ def train(options: TrainOptions) -> list[Figure]:
         steps = options.epochs * steps_per_epoch
 
         # State: fresh, or that of an unfinished training.
-        state = fresh_state(options.size, options.seed, options.weight_decay, device, options.activation, task)
+        kind = options.size, options.activation, task, frames.camera
+        first = None if options.start is None else first_weights(options.start, *kind)
+        state = fresh_state(options.size, options.seed, options.weight_decay, device, options.activation, task, first)
         identity = _identity(options) | {"task": task.name, "index_sha256": index.index_sha256}
         if (options.out / STATE).exists():
             load_state(options.out / STATE, state, identity)
@@ -292,9 +299,9 @@ def _finite(value: float) -> float | None:
 def _identity(options: TrainOptions) -> dict[str, Any]:
     """Return the options that a training cannot change on its way: neither places nor speed nor when it ends."""
     chosen = asdict(options)
-    for name in ("data", "out", "epochs", "minutes", "device", "threads", "quiet"):
+    for name in ("data", "out", "start", "epochs", "minutes", "device", "threads", "quiet"):
         del chosen[name]
-    return chosen
+    return chosen if options.start is None else chosen | {"start_sha256": file_sha256(options.start)}
 
 
 def _config(options: TrainOptions, identity: dict[str, Any], frames: Frames, step: int) -> ModelConfig:

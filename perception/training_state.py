@@ -13,11 +13,12 @@ from torch import Tensor
 
 from assets.errors import InputError
 from perception.activations import Activation
-from perception.checkpoint import read_tensors, tensor_bytes
+from perception.checkpoint import load_model, read_tensors, tensor_bytes
 from perception.network import Size, build
 from perception.network_outputs import EndoscopyNet
 from perception.tasks import COLONOSCOPY, PerceptionTask
 from sim.atomic import atomic_file
+from sim.camera import Camera
 
 
 @dataclass
@@ -43,11 +44,15 @@ def fresh_state(
     device: torch.device,
     activation: Activation = "relu",
     task: PerceptionTask = COLONOSCOPY,
+    first: EndoscopyNet | None = None,
 ) -> TrainingState:
-    """Start a training; the first weights hang on the seed alone."""
+    """Start a training; the first weights are those of a network of this kind, or hang on the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = build(size, activation, task).to(device)
+        network = build(size, activation, task)
+    if first is not None:
+        network.load_state_dict(first.state_dict())
+    network.to(device)
     average = copy.deepcopy(network).requires_grad_(False).eval()
     parameters = list(network.parameters())
     # Norms and biases are few and set a scale: pulling them to zero only harms.
@@ -56,6 +61,21 @@ def fresh_state(
         {"params": [one for one in parameters if one.ndim <= 1], "weight_decay": 0.0},
     ]
     return TrainingState(network, average, torch.optim.AdamW(groups, lr=0.0, fused=True))
+
+
+def first_weights(path: Path, size: Size, activation: Activation, task: PerceptionTask, camera: Camera) -> EndoscopyNet:
+    """Read the weights of a model that is learned further.
+
+    Raises:
+        InputError: They cannot be read, or belong to another network, task or lens.
+    """
+    network, config = load_model(path)
+    wanted = {"size": size, "activation": activation, "task": task.name, "camera": camera}
+    found = {"size": config.size, "activation": config.activation, "task": config.task.name, "camera": config.camera}
+    for name, value in wanted.items():
+        if found[name] != value:
+            raise InputError(f"{path}: expected a model of {name} {value} to start from, found {found[name]}")
+    return network
 
 
 def update_average(average: EndoscopyNet, network: EndoscopyNet, keep: float) -> None:

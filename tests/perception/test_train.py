@@ -14,6 +14,7 @@ from perception.evaluate import evaluate_model
 from perception.predictor import Predictor
 from perception.train import LOG, MODEL, STATE, TrainOptions, rate_share, train
 from perception.training_state import fresh_state, keep_log_until, load_state, read_log, save_state
+from sim.shards import file_sha256
 
 CPU = torch.device("cpu")
 
@@ -91,6 +92,21 @@ def test_a_finished_training_is_not_done_again(finished):
     assert values[0].keys() == values[1].keys()
     for name, value in values[0].items():
         assert value == values[1][name] or math.isnan(value), name
+
+
+def test_a_training_learns_a_model_further(finished, tmp_path):
+    options, _ = finished
+    start = options.out / MODEL
+    further = replace(options, out=tmp_path / "further", start=start, epochs=1, learning_rate=1e-12, weight_decay=0.0)
+    train(further)
+    before, after = read_tensors(start), read_tensors(further.out / MODEL)
+    name = "stem.convolution.weight"
+    assert torch.allclose(before[name], after[name], atol=1e-7)
+    assert Predictor.load(further.out / MODEL).config.training["options"]["start_sha256"] == file_sha256(start)
+    with pytest.raises(InputError, match=r"start from, found S"):
+        train(replace(further, out=tmp_path / "other", size="M"))
+    with pytest.raises(InputError, match="start_sha256"):
+        train(replace(further, start=further.out / MODEL))
 
 
 def test_a_bound_of_time_ends_the_training(options, tmp_path):
