@@ -110,7 +110,7 @@ def predict(
         rays: Of the camera, shape (3, H, W), where the network runs.
         run: The network: an image (1, 3, H, W) within 0 and 1 and the log of the exposure, shape (1,), to its outputs.
     """
-    fitted, inner = _fit(rgb, camera.width, camera.height)
+    fitted, inner = fit_image(rgb, camera.width, camera.height)
     image = torch.from_numpy(np.ascontiguousarray(fitted)).to(rays.device).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
         outputs = run(image, torch.log(torch.tensor([exposure], device=rays.device)).float())
@@ -169,7 +169,7 @@ def _unfit_places(
     return found[inside]
 
 
-def _fit(rgb: NDArray[np.uint8], width: int, height: int) -> tuple[NDArray[np.uint8], tuple[slice, slice]]:
+def fit_image(rgb: NDArray[np.uint8], width: int, height: int) -> tuple[NDArray[np.uint8], tuple[slice, slice]]:
     """Scale an image into a black frame of the given size; return it with the rows and columns that it fills."""
     rows, columns = rgb.shape[:2]
     if (rows, columns) == (height, width):

@@ -26,6 +26,7 @@ from perception.evaluate import Figure, hue_figures, measure, model_figures, sub
 from perception.losses import Losses
 from perception.model_card import write_model_card
 from perception.network import Size
+from perception.real_examples import content_of, first_real_frames, joined, order_with_real, real_examples
 from perception.tasks import task_named
 from perception.training_board import write_board
 from perception.training_state import (
@@ -70,6 +71,13 @@ class TrainOptions:
     start: Path | None = None
     """Model (.safetensors) whose weights are learned further, of the same task, size, activation and lens; if not
     given, the training starts with random ones."""
+    real: Path | None = None
+    """Folder with a few real frames and masks of their polyps (images/NAME, masks/NAME) that are learned beside the
+    simulated ones; needs a model to start from, which says what else is in them."""
+    real_first: int = 10
+    """So many of them, by name from the first."""
+    real_share: float = 0.1
+    """Share of an epoch's frames that they are, again and again."""
     epochs: int = 16
     """Passes over the training frames."""
     minutes: float | None = None
@@ -103,6 +111,11 @@ class TrainOptions:
                 raise InputError(f"train: expected {name} above 0, found {value}")
         if self.batch < 2:
             raise InputError(f"train: expected a batch of at least 2 (batch norm), found {self.batch}")
+        if self.real is not None and (self.start is None or self.real_first < 1 or not 0 < self.real_share <= 1):
+            raise InputError(
+                f"train: expected a start, a real_first of at least 1 and a real_share within 0 and 1 for real frames, "
+                f"found {self.start}, {self.real_first} and {self.real_share}"
+            )
         if self.task is not None:
             task_named(self.task, "train: task")
         if not 0 <= self.weight_decay < math.inf or not 0 <= self.polyp_share <= 1 or not 0 <= self.wide <= 1:
@@ -167,6 +180,12 @@ def train(options: TrainOptions) -> list[Figure]:
         first = None if options.start is None else first_weights(options.start, *kind)
         state = fresh_state(options.size, options.seed, options.weight_decay, device, options.activation, task, first)
         identity = _identity(options) | {"task": task.name, "index_sha256": index.index_sha256}
+        taught = frames
+        if options.real is not None and first is not None:
+            pairs = first_real_frames(options.real, options.real_first)
+            identity |= {"real_sha256": content_of(pairs)}
+            taught = joined(frames, real_examples(pairs, first, task, frames.camera))
+        real = np.arange(len(frames), len(taught))
         if (options.out / STATE).exists():
             load_state(options.out / STATE, state, identity)
         keep_log_until(options.out / LOG, state.step)
@@ -181,13 +200,17 @@ def train(options: TrainOptions) -> list[Figure]:
                 break
             # The order hangs on the epoch alone and a step's randomness on the step alone, so resuming repeats nothing.
             order = balanced_order(with_sought, options.polyp_share, np.random.default_rng([options.seed, 1, epoch]))
+            if len(real):
+                order = order_with_real(
+                    order, real, options.real_share, np.random.default_rng([options.seed, 3, epoch])
+                )
             sums, count, epoch_start = np.zeros(len(fields(Losses)) + 1), 0, time.monotonic()
 
             def cut(step: int, order: NDArray[np.int64] = order) -> tuple[Batch, np.random.Generator]:
                 rng = np.random.default_rng([options.seed, 2, step])
                 start = step % steps_per_epoch * options.batch
                 widely = options.done(step, steps, state.seconds) < options.wide
-                return cut_batch(frames, order[start : start + options.batch], device, rng, widely=widely), rng
+                return cut_batch(taught, order[start : start + options.batch], device, rng, widely=widely), rng
 
             for batch, rng in made_ahead(cut, range(state.step, (epoch + 1) * steps_per_epoch)):
                 image, log_exposure = jitter(batch.image, batch.log_exposure, batch.foreign, rng)
@@ -299,9 +322,13 @@ def _finite(value: float) -> float | None:
 def _identity(options: TrainOptions) -> dict[str, Any]:
     """Return the options that a training cannot change on its way: neither places nor speed nor when it ends."""
     chosen = asdict(options)
-    for name in ("data", "out", "start", "epochs", "minutes", "device", "threads", "quiet"):
+    for name in ("data", "out", "start", "real", "epochs", "minutes", "device", "threads", "quiet"):
         del chosen[name]
-    return chosen if options.start is None else chosen | {"start_sha256": file_sha256(options.start)}
+    if options.start is not None:
+        chosen |= {"start_sha256": file_sha256(options.start)}
+    if options.real is None:
+        del chosen["real_first"], chosen["real_share"]
+    return chosen
 
 
 def _config(options: TrainOptions, identity: dict[str, Any], frames: Frames, step: int) -> ModelConfig:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from assets.errors import InputError
 from perception.metrics import bootstrap_by_group, confusion, segmentation_scores
 from perception.prediction import CLASSES
+from perception.real_frames import RealFrame, centred_disc, mean_mask, read_real_frame, real_frame_paths
 from perception.tasks import TASKS
 from scenarios.figures import Figure
 from scenarios.models import model_named, shipped_model
 from scenarios.pictures import film_strip, image_bytes
 from scenarios.progress import progress
-from scenarios.real_frames import RealFrame, centred_disc, mean_mask, read_real_frame, real_frame_paths
 from scenarios.runs import start_run
 from sim.atomic import atomic_file
 

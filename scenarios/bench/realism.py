@@ -12,11 +12,11 @@ from assets.errors import InputError
 from assets.patient import Organ, Patient
 from assets.sources import load_source
 from assets.transforms import look_along
+from perception.real_frames import read_real_frame, real_frame_paths
 from scenarios.colonoscopy import endoscope_camera
 from scenarios.figures import Figure
 from scenarios.frame_statistics import SIDE, FrameStatistics, distance, frame_statistics
 from scenarios.pictures import image_bytes
-from scenarios.real_frames import read_real_frame, real_frame_paths
 from sim.atomic import atomic_file
 from sim.exposure import AutoExposure
 from sim.render.randomiser import draw_appearance

@@ -2,6 +2,7 @@ import json
 import math
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,7 +12,9 @@ from assets.errors import InputError
 from perception.checkpoint import read_tensors
 from perception.dataset import load_split
 from perception.evaluate import evaluate_model
+from perception.prediction import POLYP
 from perception.predictor import Predictor
+from perception.real_examples import order_with_real
 from perception.train import LOG, MODEL, STATE, TrainOptions, rate_share, train
 from perception.training_state import fresh_state, keep_log_until, load_state, read_log, save_state
 from sim.shards import file_sha256
@@ -107,6 +110,38 @@ def test_a_training_learns_a_model_further(finished, tmp_path):
         train(replace(further, out=tmp_path / "other", size="M"))
     with pytest.raises(InputError, match="start_sha256"):
         train(replace(further, start=further.out / MODEL))
+
+
+def test_a_few_real_frames_are_learned_beside_simulated_ones(finished, tmp_path):
+    options, _ = finished
+    for part in ("images", "masks"):
+        (tmp_path / "real" / part).mkdir(parents=True)
+    picture, mask = np.full((40, 60, 3), (200, 60, 90), np.uint8), np.zeros((40, 60), np.uint8)
+    picture[10:30, 20:40], mask[10:30, 20:40] = (40, 200, 60), 255
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / "real" / "images" / f"{number}.png"), picture)
+        cv2.imwrite(str(tmp_path / "real" / "masks" / f"{number}.png"), mask)
+    start = options.out / MODEL
+    further = replace(options, out=tmp_path / "run", start=start, real=tmp_path / "real", real_first=2, real_share=0.5)
+    train(replace(further, epochs=20))
+    before, after = (
+        Predictor.load(path, device="cpu")(picture[..., ::-1], 1.0) for path in (start, further.out / MODEL)
+    )
+    marked = mask > 0
+    assert after.probabilities[POLYP][marked].mean() > before.probabilities[POLYP][marked].mean() + 0.2
+    with pytest.raises(InputError, match="at least 4 real frames, found 3"):
+        train(replace(further, out=tmp_path / "more", real_first=4))
+    with pytest.raises(InputError, match="expected a start"):
+        replace(further, start=None)
+
+
+def test_real_frames_take_the_places_of_a_share():
+    order = np.arange(1000)
+    mixed = order_with_real(order, np.array([1000, 1001]), 0.2, np.random.default_rng(0))
+    taken = mixed >= 1000
+    assert 0.15 < taken.mean() < 0.25
+    assert np.array_equal(mixed[~taken], order[~taken])
+    assert set(mixed[taken]) == {1000, 1001}
 
 
 def test_a_bound_of_time_ends_the_training(options, tmp_path):

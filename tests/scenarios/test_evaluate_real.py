@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from assets.errors import InputError
+from perception.real_frames import centred_disc, mean_mask, read_real_frame, real_frame_paths
 from scenarios.evaluate_real import EvaluateRealOptions, evaluate_real
-from scenarios.real_frames import centred_disc, mean_mask, read_real_frame, real_frame_paths
 
 MODEL = """
 import numpy as np
