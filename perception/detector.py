@@ -26,6 +26,10 @@ _NEARLY = 1e-6
 class DetectorOptions:
     """When a region of polyp becomes an alarm; lengths and areas go with the image, whatever its size."""
 
+    least_belief: float = 0.25
+    """A pixel belongs to a region where polyp is at least so likely, less than what a mask needs: small polyps are seen
+    in doubt, and a mask that errs on the small side overlaps them too little. How much speaks for a region is counted
+    all the same."""
     least_share: float = 12 / 128**2
     """Smaller regions are ignored: share of the image's pixels, 12 px at 128 x 128."""
     least_evidence: float = 0.5
@@ -114,11 +118,11 @@ def polyp_regions(
     """Return the regions of one frame that are large enough, with the beliefs in them.
 
     Args:
-        probabilities: Of the classes in each pixel; a region is where polyp is the likeliest.
+        probabilities: Of the classes in each pixel; a region is where polyp is likely enough.
         centres: Column u and row v [px] of polyps' middles, and the belief in each, as `Prediction.polyp_centres`.
-        options: What is large enough, and how near a centre must be.
+        options: What is likely and large enough, and how near a centre must be.
     """
-    polyp = np.argmax(probabilities, axis=0) == POLYP
+    polyp = probabilities[POLYP] >= options.least_belief
     if not polyp.any():
         return []
     count, labels, stats, _ = cv2.connectedComponentsWithStats(polyp.astype(np.uint8))

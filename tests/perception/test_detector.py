@@ -92,6 +92,14 @@ def test_regions_need_pixels_and_carry_their_surest_centre():
         assert beside.centre == pytest.approx(score)
 
 
+def test_a_region_may_be_in_doubt_and_no_farther():
+    mask = disc(30, 30, 4)
+    for belief, there in ((0.26, 1), (0.24, 0)):
+        likely = np.where(mask, belief, 0.01)
+        probabilities = np.stack([0 * likely, 1 - likely, likely, 0 * likely]).astype("f4")
+        assert len(polyp_regions(probabilities, mask_centres(mask), DetectorOptions())) == there
+
+
 def test_two_beliefs_are_one_by_their_odds():
     assert Region(NOTHING, 0.5, 0.7).score == pytest.approx(0.7)
     assert Region(NOTHING, 0.8, 0.6).score == pytest.approx(6 / 7)  # odds 4 and 3/2
