@@ -3,10 +3,9 @@
 import json
 import math
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from assets.errors import InputError
-from perception.activations import Activation
 from perception.augment import jitter
 from perception.baseline import fit_hue_threshold
 from perception.calibration import calibrate
@@ -25,9 +23,9 @@ from perception.device import choose_device, trains_in_bfloat16
 from perception.evaluate import Figure, hue_figures, measure, model_figures, subset_name
 from perception.losses import Losses
 from perception.model_card import write_model_card
-from perception.network import Size
+from perception.ranks import Ranks, joined_ranks
 from perception.real_examples import content_of, first_real_frames, joined, order_with_real, real_examples
-from perception.tasks import task_named
+from perception.train_options import TrainOptions
 from perception.training_board import write_board
 from perception.training_state import (
     first_weights,
@@ -40,7 +38,6 @@ from perception.training_state import (
     update_average,
 )
 from perception.training_step import backward, made_ahead
-from sim.shards import file_sha256
 
 MODEL, STATE, LOG, BOARD = "model.safetensors", "state.safetensors", "log.jsonl", "board"
 """Files of a training's folder: the model (config and card beside it), what resuming needs, a line an epoch, and
@@ -54,88 +51,15 @@ _SAVE_EVERY = 30.0  # s of work that Ctrl-C or a power cut may lose
 _VALIDATION_FRAMES = 400  # at most, after an epoch; all of them at the end
 
 
-@dataclass(frozen=True)
-class TrainOptions:
-    """What to train, on what, and for how long."""
-
-    data: Path
-    """Data set with splits train, validation and maybe test."""
-    out: Path
-    """Folder of the training; an unfinished training with the same options is resumed."""
-    task: str | None = None
-    """What the network is for: colonoscopy or liver_survey; if not given, what the data were recorded for."""
-    size: Size = "S"
-    """Size of the network; or a baseline that sees each pixel by itself: mlp, linear."""
-    activation: Activation = "relu"
-    """Between its layers."""
-    start: Path | None = None
-    """Model (.safetensors) whose weights are learned further, of the same task, size, activation and lens; if not
-    given, the training starts with random ones."""
-    real: Path | None = None
-    """Folder with a few real frames and masks of their polyps (images/NAME, masks/NAME) that are learned beside the
-    simulated ones; needs a model to start from, which says what else is in them."""
-    real_first: int = 10
-    """So many of them, by name from the first."""
-    real_share: float = 0.1
-    """Share of an epoch's frames that they are, again and again."""
-    epochs: int = 16
-    """Passes over the training frames."""
-    minutes: float | None = None
-    """Bound of the training's time [min]; the learning rate falls in time for it."""
-    batch: int = 32
-    """Frames a step."""
-    learning_rate: float = 2e-3
-    """Peak learning rate."""
-    weight_decay: float = 1e-2
-    """Of AdamW."""
-    polyp_share: float = 0.5
-    """Share of an epoch's frames that show a polyp, or what else is sought; they are repeated as far as that needs."""
-    wide: float = 0.6
-    """Share of the training, from its beginning, in which frames are altered widely: magnified, or made to look like
-    those of another device. So a network learns to know other scopes, more slowly; it ends with what it will see."""
-    seed: int = 0
-    """Decides the first weights, the order of the frames and how they are altered."""
-    device: Literal["cpu", "cuda"] | None = None
-    """Where to train; CUDA where it is there unless said."""
-    threads: int = 2
-    """Threads of the CPU."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the convolutions while training; auto takes bfloat16 where the hardware has it. Weights stay float32."""
-    quiet: bool = False
-    """Show no progress."""
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "minutes", "learning_rate", "threads"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise InputError(f"train: expected {name} above 0, found {value}")
-        if self.batch < 2:
-            raise InputError(f"train: expected a batch of at least 2 (batch norm), found {self.batch}")
-        if self.real is not None and (self.start is None or self.real_first < 1 or not 0 < self.real_share <= 1):
-            raise InputError(
-                f"train: expected a start, a real_first of at least 1 and a real_share within 0 and 1 for real frames, "
-                f"found {self.start}, {self.real_first} and {self.real_share}"
-            )
-        if self.task is not None:
-            task_named(self.task, "train: task")
-        if not 0 <= self.weight_decay < math.inf or not 0 <= self.polyp_share <= 1 or not 0 <= self.wide <= 1:
-            raise InputError(
-                f"train: expected a weight_decay of 0 or more, polyp_share and wide within 0 and 1, "
-                f"found {self.weight_decay}, {self.polyp_share} and {self.wide}"
-            )
-
-    def done(self, step: int, steps: int, seconds: float) -> float:
-        """Return how far the training is, within 0 and 1."""
-        spent = seconds / (60 * self.minutes) if self.minutes is not None else 0.0
-        return min(1.0, max(step / steps, spent))
-
-
 def train(options: TrainOptions) -> list[Figure]:
     """Train until the epochs or the minutes are over, then measure on patients held out.
 
     On one machine the same options and seed give the same weights on a CPU (without `minutes`), also when the training
     was interrupted and resumed. After Ctrl-C, which comes through as KeyboardInterrupt, the model of at most half a
     minute ago is there and the same options resume.
+
+    Several processes train together when `torchrun` starts them: the batch is that of all, and only the first of them
+    writes and measures; the others return nothing.
 
     Returns:
         Figures of the model and of a hue threshold on the splits validation and test, and of the training itself.
@@ -147,11 +71,17 @@ def train(options: TrainOptions) -> list[Figure]:
     """
     torch.set_num_threads(options.threads)
     device = choose_device(options.device)
+    with joined_ranks(device.type) as ranks:
+        return _train(options, ranks.device(device), ranks)
+
+
+def _train(options: TrainOptions, device: torch.device, ranks: Ranks) -> list[Figure]:
+    """Train as one of the processes that do."""
     mixed = options.precision == "bfloat16" or (options.precision == "auto" and trains_in_bfloat16(device))
     options.out.mkdir(parents=True, exist_ok=True)
     index = open_dataset(options.data)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
-    with Progress(*columns, console=Console(stderr=True), disable=options.quiet) as bar:
+    with Progress(*columns, console=Console(stderr=True), disable=options.quiet or not ranks.leads) as bar:
         # Data: both splits in memory, as bytes.
         shards = sum(len(index.shards.get(split, ())) for split in ("train", "validation"))
         reading = bar.add_task("reading frames", total=shards, note="")
@@ -167,6 +97,8 @@ def train(options: TrainOptions) -> list[Figure]:
         task = frames.task
         if held_out.camera != frames.camera:
             raise InputError(f"{options.data}: expected one camera, found {frames.camera} and {held_out.camera}")
+        if options.batch % ranks.count or options.batch // ranks.count < 2:
+            raise InputError(f"train: expected a batch of 2 or more a process, of {ranks.count}, found {options.batch}")
         if len(frames) < options.batch:
             raise InputError(f"{options.data}: expected at least {options.batch} training frames, found {len(frames)}")
         bar.update(reading, note=f"{len(frames)} to train, {len(held_out)} to validate")
@@ -179,7 +111,7 @@ def train(options: TrainOptions) -> list[Figure]:
         kind = options.size, options.activation, task, frames.camera
         first = None if options.start is None else first_weights(options.start, *kind)
         state = fresh_state(options.size, options.seed, options.weight_decay, device, options.activation, task, first)
-        identity = _identity(options) | {"task": task.name, "index_sha256": index.index_sha256}
+        identity = options.identity() | {"task": task.name, "index_sha256": index.index_sha256}
         taught = frames
         if options.real is not None and first is not None:
             pairs = first_real_frames(options.real, options.real_first)
@@ -188,7 +120,9 @@ def train(options: TrainOptions) -> list[Figure]:
         real = np.arange(len(frames), len(taught))
         if (options.out / STATE).exists():
             load_state(options.out / STATE, state, identity)
-        keep_log_until(options.out / LOG, state.step)
+        learner = ranks.learner(state.network)  # several processes have all read the state by here
+        if ranks.leads:
+            keep_log_until(options.out / LOG, state.step)
         seconds_before, start = state.seconds, time.monotonic()
         done = options.done(state.step, steps, state.seconds)
         shown = bar.add_task("training", total=1.0, note="")
@@ -207,20 +141,21 @@ def train(options: TrainOptions) -> list[Figure]:
             sums, count, epoch_start = np.zeros(len(fields(Losses)) + 1), 0, time.monotonic()
 
             def cut(step: int, order: NDArray[np.int64] = order) -> tuple[Batch, np.random.Generator]:
-                rng = np.random.default_rng([options.seed, 2, step])
+                rng = ranks.generator(options.seed, 2, step)
                 start = step % steps_per_epoch * options.batch
+                rows = ranks.part(order[start : start + options.batch])
                 widely = options.done(step, steps, state.seconds) < options.wide
-                return cut_batch(taught, order[start : start + options.batch], device, rng, widely=widely), rng
+                return cut_batch(taught, rows, device, rng, widely=widely), rng
 
             for batch, rng in made_ahead(cut, range(state.step, (epoch + 1) * steps_per_epoch)):
                 image, log_exposure = jitter(batch.image, batch.log_exposure, batch.foreign, rng)
                 for group in state.optimiser.param_groups:
                     group["lr"] = options.learning_rate * rate_share(done)
-                parts, norm = backward(state, batch, image, log_exposure, mixed=mixed)
+                parts, norm = backward(state, learner, batch, image, log_exposure, mixed=mixed)
                 loss = parts.total
 
                 # What is no number must not reach the weights: one bad batch is skipped, many in a row are a fault.
-                if torch.isfinite(loss + norm):
+                if ranks.all(torch.isfinite(loss + norm)):
                     state.optimiser.step()
                     update_average(state.average, state.network, min(_AVERAGE, (1 + state.step) / (10 + state.step)))
                     values = [getattr(parts, field.name) for field in fields(Losses)]
@@ -234,7 +169,7 @@ def train(options: TrainOptions) -> list[Figure]:
 
                 state.step += 1
                 now = time.monotonic()
-                state.seconds = seconds_before + now - start
+                state.seconds = ranks.of_first(seconds_before + now - start)
                 done = options.done(state.step, steps, state.seconds)
                 rate = count * options.batch / (now - epoch_start)
                 left = state.seconds * (1 - done) / done / 60
@@ -244,32 +179,37 @@ def train(options: TrainOptions) -> list[Figure]:
                 bar.update(shown, completed=done, note=note)
                 if done >= 1:
                     break
-                if now - last_save > _SAVE_EVERY:
+                if ranks.leads and now - last_save > _SAVE_EVERY:
                     save_model(options.out / MODEL, state.average, _config(options, identity, frames, state.step))
                     save_state(options.out / STATE, state, identity)
                     last_save = now
 
             # After the epoch: validate the averaged weights, keep them, write a line.
-            found = model_figures(measure(state.average, some_held_out, device), some_held_out, "")
-            line = {
-                "step": state.step,
-                "epoch": epoch + 1,
-                "seconds": state.seconds,
-                "learning_rate": state.optimiser.param_groups[0]["lr"],
-                "frames_per_second": rate,
-                "loss": dict(
-                    zip([*(field.name for field in fields(Losses)), "total"], sums / max(count, 1), strict=True)
-                ),
-                "validation": {one["name"]: _finite(one["value"]) for one in found},
-            }
-            with (options.out / LOG).open("a", encoding="utf-8") as log:
-                log.write(json.dumps(line, sort_keys=True) + "\n")
-            write_board(options.out / BOARD, read_log(options.out / LOG))
-            state.seconds = seconds_before + time.monotonic() - start
+            if ranks.leads:
+                found = model_figures(measure(state.average, some_held_out, device), some_held_out, "")
+                line = {
+                    "step": state.step,
+                    "epoch": epoch + 1,
+                    "seconds": state.seconds,
+                    "learning_rate": state.optimiser.param_groups[0]["lr"],
+                    "frames_per_second": rate,
+                    "loss": dict(
+                        zip([*(field.name for field in fields(Losses)), "total"], sums / max(count, 1), strict=True)
+                    ),
+                    "validation": {one["name"]: _finite(one["value"]) for one in found},
+                }
+                with (options.out / LOG).open("a", encoding="utf-8") as log:
+                    log.write(json.dumps(line, sort_keys=True) + "\n")
+                write_board(options.out / BOARD, read_log(options.out / LOG))
+            state.seconds = ranks.of_first(seconds_before + time.monotonic() - start)
             done = options.done(state.step, steps, state.seconds)
-            save_model(options.out / MODEL, state.average, _config(options, identity, frames, state.step))
-            save_state(options.out / STATE, state, identity)
-            last_save = time.monotonic()
+            if ranks.leads:
+                save_model(options.out / MODEL, state.average, _config(options, identity, frames, state.step))
+                save_state(options.out / STATE, state, identity)
+                last_save = time.monotonic()
+
+        if not ranks.leads:
+            return []
 
         # What is sought was shown more often than they come: beliefs are made right for the held-out patients.
         before = measure(state.average, held_out, device).calibration_error
@@ -295,7 +235,8 @@ def train(options: TrainOptions) -> list[Figure]:
         write_model_card(options.out / MODEL)
 
     rates = [float(line["frames_per_second"]) for line in read_log(options.out / LOG)]
-    where = f"{device.type}, {options.threads} threads, size {options.size}, batch {options.batch}"
+    together = f"{ranks.count} processes, " if ranks.count > 1 else ""
+    where = f"{together}{device.type}, {options.threads} threads, size {options.size}, batch {options.batch}"
     subset = subset_name(options.data, "train")
     how = "expected calibration error on the validation patients before the temperature; see model.ece"
     uncalibrated = config.training["calibration"]["ece_before"]
@@ -317,18 +258,6 @@ def rate_share(done: float) -> float:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _identity(options: TrainOptions) -> dict[str, Any]:
-    """Return the options that a training cannot change on its way: neither places nor speed nor when it ends."""
-    chosen = asdict(options)
-    for name in ("data", "out", "start", "real", "epochs", "minutes", "device", "threads", "quiet"):
-        del chosen[name]
-    if options.start is not None:
-        chosen |= {"start_sha256": file_sha256(options.start)}
-    if options.real is None:
-        del chosen["real_first"], chosen["real_share"]
-    return chosen
 
 
 def _config(options: TrainOptions, identity: dict[str, Any], frames: Frames, step: int) -> ModelConfig:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from perception.dataset import Batch
@@ -20,6 +20,7 @@ Item = TypeVar("Item")
 
 def backward(
     state: TrainingState,
+    learner: nn.Module,
     batch: Batch,
     image: Float[Tensor, "batch 3 h w"],
     log_exposure: Float[Tensor, "batch"],
@@ -30,6 +31,7 @@ def backward(
 
     Args:
         state: Its network is set to training.
+        learner: The network, or what averages its gradients over several processes.
         batch: The truth.
         image: As the network shall see it.
         log_exposure: The same.
@@ -38,9 +40,9 @@ def backward(
     Returns:
         The losses, and the norm of the gradients before clipping.
     """
-    state.network.train()
+    learner.train()
     with torch.autocast(image.device.type, torch.bfloat16, enabled=mixed):
-        outputs = state.network(image, log_exposure, batch.rays)
+        outputs = learner(image, log_exposure, batch.rays)
     parts = losses(outputs, batch, state.network.task)
     state.optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(parts.total)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assets.errors import InputError
-from perception.train import LOG, MODEL, TrainOptions
+from perception.train import LOG, MODEL
+from perception.train_options import TrainOptions
 from scenarios.colonoscopy import COLONOSCOPY
 from scenarios.evaluate import EvaluateOptions, run_evaluation
 from scenarios.evaluation_report import with_episodes

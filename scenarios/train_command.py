@@ -1,6 +1,9 @@
 """`trocar train`: the training of `perception`, in a run folder of its own, with figures as every command has them."""
 
-from perception.train import TrainOptions, train
+import os
+
+from perception.train import train
+from perception.train_options import TrainOptions
 from scenarios.figures import Figure
 from scenarios.runs import FREE, start_run
 
@@ -13,5 +16,6 @@ def run_training(options: TrainOptions) -> list[Figure]:
         OSError: The folder cannot be written.
     """
     # The training itself finds out whether the data are the same; they may have moved since.
-    start_run(options.out, "trocar train", options, free=(*FREE, "data", "quiet"))
+    if os.environ.get("RANK", "0") == "0":  # of the processes that torchrun starts the first
+        start_run(options.out, "trocar train", options, free=(*FREE, "data", "quiet"))
     return [Figure(**one) for one in train(options)]

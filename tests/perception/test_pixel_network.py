@@ -11,7 +11,8 @@ from perception.losses import losses
 from perception.network import build
 from perception.predictor import Predictor
 from perception.tasks import COLONOSCOPY
-from perception.train import MODEL, TrainOptions, train
+from perception.train import MODEL, train
+from perception.train_options import TrainOptions
 
 CPU = torch.device("cpu")
 REFERENCES = {

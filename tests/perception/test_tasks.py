@@ -23,7 +23,8 @@ from perception.predictor import Predictor, ray_planes
 from perception.survey_classes import INSTRUMENT, LIVER, OTHER, SURVEY_CLASSES
 from perception.targets import sample_targets, tip_centre
 from perception.tasks import LIVER_SURVEY, PerceptionTask
-from perception.train import MODEL, TrainOptions, train
+from perception.train import MODEL, train
+from perception.train_options import TrainOptions
 from sim.camera import Camera
 from sim.codec import json_bytes
 from sim.dataset_index import write_dataset

@@ -15,7 +15,8 @@ from perception.evaluate import evaluate_model
 from perception.prediction import POLYP
 from perception.predictor import Predictor
 from perception.real_examples import order_with_real
-from perception.train import LOG, MODEL, STATE, TrainOptions, rate_share, train
+from perception.train import LOG, MODEL, STATE, rate_share, train
+from perception.train_options import TrainOptions
 from perception.training_state import fresh_state, keep_log_until, load_state, read_log, save_state
 from sim.shards import file_sha256
 
