@@ -233,6 +233,7 @@ def _run(command: Command, name: str, arguments: list[str]) -> int:
     from scenarios.figures import (
         CheckFailedError,
         FigureOptions,
+        LeftOutError,
         asked_gates,
         figure_table,
         show,
@@ -247,11 +248,12 @@ def _run(command: Command, name: str, arguments: list[str]) -> int:
     if not command.measures:
         function(options)
         return DONE
+    code = DONE
     faults: tuple[str, ...] = ()
     try:
         figures = tuple(function(options))
-    except CheckFailedError as error:
-        figures, faults = error.figures, error.faults
+    except (CheckFailedError, LeftOutError) as error:
+        code, figures, faults = (NO if isinstance(error, CheckFailedError) else BAD_INPUT), error.figures, error.faults
     if gates.json is not None:
         write_figures(gates.json, figures)
     if figures:
@@ -259,10 +261,10 @@ def _run(command: Command, name: str, arguments: list[str]) -> int:
     asked = asked_gates(figures, gates)
     if gates.junit is not None:
         write_junit(gates.junit, asked)
-    faults += tuple(one.fault for one in asked if one.fault)
-    for line in faults:
+    missed = tuple(one.fault for one in asked if one.fault)
+    for line in (*faults, *missed):
         _say(NO, f"{name}: {line}")
-    return NO if faults else DONE
+    return NO if missed and code == DONE else code
 
 
 def _parse(kind: type, figures: type | None, name: str, arguments: list[str]) -> tuple[Any, Any]:

@@ -95,6 +95,8 @@ def demo(options: DemoOptions) -> list[Figure]:
             workers=options.workers,
         )
     )
+    if evaluation.left_out:
+        raise InputError("; ".join(evaluation.left_out))
     figures += evaluation.figures
     write_figures(out / "report.json", figures)
     data = ReportData(

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from scenarios.clock import Latency, check_latency
 from scenarios.conditions import CAUTION, NOMINAL, Condition, conditions_of
 from scenarios.episode_figures import episode_figures
 from scenarios.evaluation_report import episode_stem, sample_path, strip_path, with_episodes
-from scenarios.figures import Figure, write_figures
+from scenarios.figures import Figure, LeftOutError, write_figures
 from scenarios.loop import run_episode
 from scenarios.models import shipped_model
 from scenarios.observer import EpisodeRecord, Observer, read_record, write_record
@@ -83,30 +84,47 @@ class Evaluation:
     episodes: tuple[EpisodeRecord, ...]
     """By patient, driver and seed, in the order of the options."""
     figures: tuple[Figure, ...]
+    left_out: tuple[str, ...]
+    """A line for each patient that cannot be used, in the order of the options: which one, and why."""
 
 
 def evaluate(options: EvaluateOptions) -> tuple[Figure, ...]:
-    """Run every driver on every patient and seed, write a report, and return the figures; see `run_evaluation`."""
+    """Run every driver on every patient and seed, write a report, and return the figures; see `run_evaluation`.
+
+    Raises:
+        InputError: As there.
+        LeftOutError: Some patients cannot be used; holds the figures of the others, and the report is written.
+        OSError: The folder cannot be written.
+    """
     evaluation = run_evaluation(options)
     figures = evaluation.figures
     write_figures(options.out / "report.json", figures)
     task = scenario_named(options.scenario).task
     data = ReportData(
         title=f"{options.scenario}: {len(evaluation.episodes)} episodes",
-        summary="Drivers on the same patients, seeds and friction. Research software, not a medical device.",
+        summary=" ".join(
+            [
+                "Drivers on the same patients, seeds and friction. Research software, not a medical device.",
+                *(f"Left out: {line}." for line in evaluation.left_out),
+            ]
+        ),
         config=run_config("trocar evaluate", options),
         figures=figures,
         headline=[name for name in task.report.headline if any(one.name == name for one in figures)],
     )
     write_report(options.out / "report.html", with_episodes(data, options.out, evaluation.episodes, task))
+    if evaluation.left_out:
+        raise LeftOutError(evaluation.left_out, figures)
     return figures
 
 
 def run_evaluation(options: EvaluateOptions) -> Evaluation:
     """Run every driver on every patient and seed; episodes that are in the folder already are kept.
 
+    A patient that cannot be loaded, or lacks what the scenario needs, is left out, and the others go on.
+
     Raises:
-        InputError: A source or the model is wrong, or the folder holds another evaluation.
+        InputError: A source or the model is wrong, no patient can be used, or the folder holds another evaluation.
         OSError: The folder cannot be written.
     """
     sources = resolve_patients(options.patients)
@@ -115,14 +133,19 @@ def run_evaluation(options: EvaluateOptions) -> Evaluation:
         driver_named(name, task, options.model)  # what cannot be had is said before the first episode
     start_run(options.out, "trocar evaluate", _content(options, sources))
     pieces = [_Piece(source, options) for source in sources]
-    episodes: dict[int, tuple[EpisodeRecord, ...]] = {}
+    driven: dict[int, tuple[EpisodeRecord, ...] | _Unusable] = {}
     total = len(sources) * len(_runs(options)) * options.episodes
     with progress(f"driving {total} episodes", len(pieces)) as advance:
-        for index, records in run_pieces(_drive_patient, pieces, workers=options.workers):
-            episodes[index] = records
+        for index, outcome in run_pieces(_drive_patient, pieces, workers=options.workers):
+            driven[index] = outcome
             advance()
-    records = tuple(record for index in range(len(pieces)) for record in episodes[index])
-    return Evaluation(records, tuple(episode_figures(records, options.scenario, task)))
+    in_order = [driven[index] for index in range(len(pieces))]
+    left_out = tuple(one.line for one in in_order if isinstance(one, _Unusable))
+    if len(left_out) == len(pieces):
+        those = "" if len(pieces) == 1 else f"none of {len(pieces)} patients can be used: "
+        raise InputError(those + left_out[0])
+    records = tuple(record for one in in_order if not isinstance(one, _Unusable) for record in one)
+    return Evaluation(records, tuple(episode_figures(records, options.scenario, task)), left_out)
 
 
 @dataclass(frozen=True)
@@ -133,7 +156,15 @@ class _Piece:
     options: EvaluateOptions
 
 
-def _drive_patient(piece: _Piece) -> tuple[EpisodeRecord, ...]:
+@dataclass(frozen=True)
+class _Unusable:
+    """A patient that cannot be driven."""
+
+    line: str
+    """Which one, and why."""
+
+
+def _drive_patient(piece: _Piece) -> tuple[EpisodeRecord, ...] | _Unusable:
     """Run the drivers of one patient, episode by episode, each kept as soon as it is done."""
     options = piece.options
     scenario = scenario_named(options.scenario)
@@ -144,9 +175,13 @@ def _drive_patient(piece: _Piece) -> tuple[EpisodeRecord, ...]:
     paths = {one: options.out / "episodes" / f"{stem}.json" for one, stem in stems.items()}
     missing = [one for one in wanted if not paths[one].exists()]
     if missing:
-        patient = load_source(piece.patient)
         task = scenario.task
-        with task.open_scene(patient, task.camera(*options.size), cache_folder()) as scene:
+        with ExitStack() as opened:
+            try:
+                patient = load_source(piece.patient)
+                scene = opened.enter_context(task.open_scene(patient, task.camera(*options.size), cache_folder()))
+            except InputError as error:
+                return _Unusable(f"{piece.patient}: {error}")
             for one in missing:
                 name, wrong, number = one
                 # the same seed for every driver, and its own for every patient and episode

@@ -48,6 +48,16 @@ class CheckFailedError(Exception):
         self.figures = tuple(figures)
 
 
+class LeftOutError(InputError):
+    """Some of the input cannot be used, and the rest was measured all the same. The exit code is 2."""
+
+    def __init__(self, left_out: Sequence[str], figures: Iterable[Figure]) -> None:
+        """Hold a line for each thing that cannot be used, and what was measured of the others."""
+        self.faults = tuple(f"left out: {line}" for line in left_out)
+        super().__init__("; ".join(self.faults))
+        self.figures = tuple(figures)
+
+
 @dataclass(frozen=True)
 class FigureOptions:
     """What is done with the figures of a command that measures."""

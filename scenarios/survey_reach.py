@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float, Float64
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from assets.errors import InputError
 from assets.instruments.device import Device
 from assets.mesh_check import vertex_normals
 from assets.patient import Patient
@@ -22,6 +23,8 @@ _SKIPPED = 0.008  # m of shaft behind the port, in the wall itself
 _COARSE = 0.004  # m: of triangles with longer edges more than the corners is asked for its distance
 _ALONG = 20  # points on a shaft that are asked for their distance
 _RETRACTED = 0.040  # m: with the tip so far inside it may turn anywhere
+_ASIDE = np.radians((5.0, 10.0, 15.0, 20.0, 25.0, 30.0))  # rad that home may lean off the trocar's axis
+_SIDES = np.linspace(0.0, 2 * np.pi, 8, endpoint=False)
 OFF_AXIS = 0.05
 """What the arm's limits may leave between the axis of view and a point that is looked at [rad]."""
 ROLLS = 4
@@ -87,12 +90,17 @@ class Reach:
     def __init__(
         self, device: Device, T_world_port: Float[np.ndarray, "4 4"], patient: Patient, camera_roll: float = 0.0
     ) -> None:
-        """Take the laparoscope, its trocar, the organs, and how the camera head is turned."""
+        """Take the laparoscope, its trocar, the organs, and how the camera head is turned.
+
+        Raises:
+            InputError: There is no free place just beyond the trocar.
+        """
         self.device, self.T_world_port, self.camera_roll = device, np.asarray(T_world_port), camera_roll
         assert device.head is not None
         self._view_angle = device.head.view_angle
         self._radius = max(ball.radius for part in device.parts for ball in part.balls)
         self.room = Room(patient)
+        self._lean = self._leaning(patient.name)
 
     def camera_pose(self, joints: Float64[np.ndarray, "4"]) -> NDArray[np.float64]:
         """Return T_world_camera for joints."""
@@ -126,13 +134,29 @@ class Reach:
         return [out, *by_home, over, end]
 
     def home(self, roll: float) -> NDArray[np.float64]:
-        """Return joints at which the shaft is drawn back and points along the trocar."""
-        return start_joints(self.device, _RETRACTED, float(roll))
+        """Return joints at which the shaft is drawn back and points along the trocar, or as little aside as is free."""
+        joints = start_joints(self.device, _RETRACTED, float(roll))
+        joints[:2] += self._lean
+        return joints
 
     def reachable(self, joints: Float64[np.ndarray, "4"]) -> bool:
         """Tell whether one gets there from home without touching anything."""
         over = self._out(joints)
         return self._arc_free(self.home(joints[3]), over) and self._arc_free(over, joints)
+
+    def _leaning(self, name: str) -> NDArray[np.float64]:
+        """Return how far home leans off the trocar's axis, in yaw and pitch [rad]: beside a port the wall may slope."""
+        aside = _ASIDE[:, None, None] * np.stack([np.cos(_SIDES), np.sin(_SIDES)], axis=1)
+        leans = np.concatenate([np.zeros((1, 2)), aside.reshape(-1, 2)])
+        joints = np.repeat(start_joints(self.device, _RETRACTED)[None], len(leans), axis=0)
+        joints[:, :2] += leans
+        free = np.flatnonzero(self.free(joints))
+        if not len(free):
+            raise InputError(
+                f"{name}: expected room for the laparoscope's tip {1000 * _RETRACTED:.0f} mm beyond its trocar, up to "
+                f"{np.degrees(_ASIDE[-1]):.0f} degrees off the trocar's axis, found wall or organs there"
+            )
+        return np.asarray(leans[free[0]])
 
     def _unwound(self, start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the same pose, with the roll that is nearest to that of the start within the limits."""

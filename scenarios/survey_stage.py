@@ -54,7 +54,7 @@ def find_stage(reach: Reach, device: Device, port: Trocar, field: Float64[np.nda
         name: Of the patient, for the error.
 
     Raises:
-        InputError: There is no room.
+        InputError: There is no room, or none that the laparoscope can look at.
     """
     start = port.T_world_port[:3, 3]
     spread = np.random.default_rng(0).uniform(-_ABOUT, _ABOUT, (_PLACES, 3))
@@ -76,8 +76,11 @@ def find_stage(reach: Reach, device: Device, port: Trocar, field: Float64[np.nda
             if joints is not None:
                 return Stage(roomiest[index], swing, joints)
             left.remove(index)  # a narrower swing is seen from no better place
+    unseen = len(roomiest) - len(left)
+    found = f"it in {unseen} places, none of which the laparoscope can follow clear of wall and organs"
     raise InputError(
-        f"{name}: expected room for an instrument to swing {1000 * _SWINGS[-1]:.0f} mm to all sides, found none"
+        f"{name}: expected room for an instrument to swing {1000 * _SWINGS[-1]:.0f} mm to all sides, "
+        f"found {found if unseen else 'none'}"
     )
 
 

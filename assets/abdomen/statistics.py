@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 from assets.abdomen.contact import contacts
-from assets.abdomen.synthesis import draw_anatomy, mesh_anatomy, patient_of
+from assets.abdomen.lattice import SPACING, Box
+from assets.abdomen.synthesis import Anatomy, draw_anatomy, mesh_anatomy, patient_of
+from assets.couinaud import segments_of, turn_about
 from assets.patient import Patient
 
 BEHIND = ("kidney_right", "kidney_left", "inferior_vena_cava")
@@ -48,6 +50,18 @@ def abdomen_statistics(patient: Patient) -> dict[tuple[str, str, str], float]:
     return result
 
 
+def left_of_fissure(patient: Patient, anatomy: Anatomy) -> float:
+    """Return the share of the liver that is of segment 4 though it lies left of the umbilical fissure.
+
+    The fissure is taken for the upright plane through the vena cava and the notch of the round ligament.
+    """
+    box = Box.around(*anatomy.liver.corners, spacing=2 * SPACING)
+    points = box.points(np.maximum(anatomy.liver.function(box), anatomy.cavity.function(box)) < 0)
+    cava, notch = patient.landmarks["vena_cava"], patient.landmarks["umbilical_fissure"]
+    left = turn_about(points, cava) < float(turn_about(notch[None], cava)[0])
+    return float(((segments_of(patient).of(points) == 4) & left).mean())
+
+
 def spread(seeds: Iterable[int], *, most: int = 600) -> list[dict[str, Any]]:
     """Measure synthetic abdomens of many seeds.
 
@@ -63,7 +77,10 @@ def spread(seeds: Iterable[int], *, most: int = 600) -> list[dict[str, Any]]:
     for seed in seeds:
         anatomy = draw_anatomy(np.random.default_rng(seed))
         surfaces = mesh_anatomy(anatomy)
-        measures = abdomen_statistics(patient_of(seed, anatomy, surfaces))
+        patient = patient_of(seed, anatomy, surfaces)
+        measures = abdomen_statistics(patient)
+        beyond = "of the liver is of segment 4 and left of the plane through vena cava and umbilical fissure"
+        measures["segment_4_left_of_fissure", "1", beyond] = left_of_fissure(patient, anatomy)
         found = contacts(anatomy.solids, surfaces, np.random.default_rng(seed), most)
         measures["overlap", "m", f"deepest of {most} vertices an organ inside another organ"] = max(
             c.overlap for c in found

@@ -34,7 +34,7 @@ class BenchOptions:
     seed: int = 0
     """Of the first patient."""
     patients: int = 50
-    """Synthetic colons, and bronchi, whose spread is measured."""
+    """Synthetic colons, and bronchi, whose spread is measured; up to 10 of them, and 5 abdomens, are timed."""
     threads: int = 2
     """Threads of the CPU."""
     device: str = "cpu"
@@ -74,10 +74,13 @@ def bench(options: BenchOptions) -> list[Figure]:
 def _anatomy(options: BenchOptions) -> list[Figure]:
     from assets.bronchi.statistics import spread as spread_bronchi
     from assets.colon.statistics import spread
+    from scenarios.bench.synthesis import COUNTS, bench_synthesis
     from scenarios.bench.volumes import bench_volumes
 
     seeds = range(options.seed, options.seed + options.patients)
-    return [Figure(**one) for one in spread(seeds) + spread_bronchi(seeds)] + list(bench_volumes())
+    counts = {anatomy: min(count, options.patients) for anatomy, count in COUNTS.items()}
+    spreads = [Figure(**one) for one in spread(seeds) + spread_bronchi(seeds)]
+    return spreads + bench_synthesis(options.seed, counts=counts) + bench_volumes()
 
 
 def _physics(options: BenchOptions) -> list[Figure]:

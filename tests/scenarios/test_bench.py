@@ -4,11 +4,13 @@ from pathlib import Path
 import pytest
 
 from assets.errors import InputError
+from assets.sources import ANATOMIES
 from scenarios.bench.dataset import bench_dataset
 from scenarios.bench.generation import bench_generation
 from scenarios.bench.recording_memory import bench_recording_memory
 from scenarios.bench.run import BenchOptions
 from scenarios.bench.stopwatch import stopwatch
+from scenarios.bench.synthesis import bench_synthesis, measure
 from scenarios.bench.train import bench_train
 
 
@@ -65,3 +67,27 @@ def test_the_speeds_of_the_training_are_figures() -> None:
 def test_senseless_options_are_refused() -> None:
     with pytest.raises(InputError, match="found 0"):
         BenchOptions("dataset", seconds=0.0)
+
+
+def test_a_synthetic_patient_is_timed_by_its_processor_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def make(seed: int) -> None:
+        made.append(seed)
+        time.sleep(0.05)  # takes no processor time
+        end = time.process_time() + 0.02 * (1 + seed % 10)
+        while time.process_time() < end:
+            pass
+
+    monkeypatch.setitem(ANATOMIES, "colon", make)
+    times = measure("colon", 0, 3)
+    assert made[1:] == [0, 1, 2]
+    for seed, one in enumerate(times):
+        assert 0.02 * (1 + seed) <= one < 0.02 * (1 + seed) + 0.03
+
+
+def test_each_anatomy_s_time_is_a_figure() -> None:
+    median, most = bench_synthesis(3, counts={"bronchi": 1})
+    assert (median.name, most.name) == ("anatomy.bronchi.synth.s", "anatomy.bronchi.synth_max.s")
+    assert median.subset == "synth:bronchi:3-3"
+    assert 0.05 < median.value == most.value

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from assets.errors import InputError
+from scenarios.cli import main
 from scenarios.colonoscopy import TASK
 from scenarios.episode_figures import episode_figures
 from scenarios.evaluate import EvaluateOptions, evaluate, run_evaluation
@@ -99,6 +100,37 @@ def test_a_damaged_episode_is_named(options, figures):
             run_evaluation(options)
     finally:
         path.write_bytes(whole)
+
+
+def test_a_bad_patient_is_left_out_and_the_others_go_on(options, figures, tmp_path, capsys):
+    bad, lacking = tmp_path / "bad", tmp_path / "lacking"
+    shutil.copytree(options.patients[0], bad)
+    next((bad / "meshes").iterdir()).write_bytes(b"ply\n")
+    shutil.copytree(options.patients[0], lacking)
+    described = json.loads((lacking / "patient.json").read_text())
+    (lacking / "patient.json").write_text(json.dumps(described | {"orifices": []}))
+    arguments = ["evaluate", "--scenario", options.scenario, "--drivers", "oracle", "--episodes", "1"]
+    arguments += ["--size", "48", "48", "--workers", "1", "--out", str(tmp_path / "run")]
+    arguments += ["--json", str(tmp_path / "figures.json"), "--patients"]
+    assert main([*arguments, str(bad), options.patients[0], str(lacking)]) == 2
+    said = capsys.readouterr().err.splitlines()
+    of = [next(line for line in said if f"left out: {folder}: " in line) for folder in (bad, lacking)]
+    assert "SHA-256" in of[0]
+    assert "orifice" in of[1]
+    told = json.loads((tmp_path / "figures.json").read_text())["figures"]
+    success = next(one for one in told if one["name"] == "oracle.success")
+    assert (success["value"], success["n"]) == (1, 1)
+    assert str(lacking) in (tmp_path / "run" / "report.html").read_text()
+    assert len(list((tmp_path / "run" / "episodes").glob("*.json"))) == 1
+
+
+def test_no_usable_patient_at_all_is_refused(options, tmp_path):
+    bad = tmp_path / "bad"
+    shutil.copytree(options.patients[0], bad)
+    next((bad / "meshes").iterdir()).write_bytes(b"ply\n")
+    alone = replace(options, patients=(str(bad),), out=tmp_path / "one")
+    with pytest.raises(InputError, match=f"^{bad}: "):
+        evaluate(alone)
 
 
 def test_the_driver_model_needs_a_model_where_none_comes_with_trocar(options, tmp_path):

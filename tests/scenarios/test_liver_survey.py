@@ -5,6 +5,7 @@ import pytest
 import trimesh
 
 from assets.errors import InputError
+from assets.instruments.hand_held import laparoscope
 from assets.labels import label_id
 from assets.mesh import Mesh
 from assets.patient import Organ, Patient
@@ -18,9 +19,13 @@ from scenarios.liver_survey import FOLLOWED, LIVER_SURVEY, TASK, accomplished
 from scenarios.loop import run_episode
 from scenarios.survey_episode import CENTRED, SERVO_STEPS, ScopeMove, SurveySituation, rests
 from scenarios.survey_plan import SHARP, segments_shown
-from scenarios.survey_reach import Room
+from scenarios.survey_reach import Reach, Room
+from scenarios.survey_scene import TOOL
+from scenarios.survey_stage import find_stage
 from scenarios.truth import nothing_seen
 from sim.instruments.laparoscope import laparoscope_camera
+from sim.laparoscopy.placement import start_joints
+from sim.laparoscopy.trocars import port_axes
 from sim.looks import OtherLooks
 from sim.render.appearance import Appearance
 
@@ -67,6 +72,34 @@ def test_room_is_the_distance_to_what_is_nearest_and_negative_outside_of_the_gas
     distances = np.array([0.0, 0.02, 0.045, 0.06, 0.09, 0.12])
     expected = [-0.03, -0.01, 0.015, 0.03, 0.01, -0.02]
     np.testing.assert_allclose(room.about(distances[:, None] * [0.6, 0.0, 0.8]), expected, atol=0.0012)
+
+
+@pytest.mark.parametrize(("slope", "least", "most"), [(60.0, 0.0, 0.0), (45.0, 0.0, 0.0), (20.0, 5.0, 15.0)])
+def test_home_leans_off_the_trocar_s_axis_as_little_as_the_wall_asks_for(slope, least, most):
+    wall = Organ("abdominal_wall", "abdominal_wall", "lumen", "peritoneum", ball(np.zeros(3), 0.10))
+    reach = Reach(laparoscope(30.0), oblique_port(slope), Patient("p", "s", "l", (wall,)))
+    home = reach.home(1.0)
+    assert reach.free(home[None])[0]
+    assert least <= np.degrees(np.linalg.norm(home[:2])) <= most
+    assert home[3] == 1.0
+    if most > 0:
+        assert not reach.free(start_joints(reach.device, 0.04)[None])[0]
+        # it leans away from the wall, towards the middle of the ball
+        assert np.linalg.norm(reach.camera_pose(home)[:3, 3]) < np.linalg.norm(
+            reach.camera_pose(start_joints(reach.device, 0.04, 1.0))[:3, 3]
+        )
+
+
+def test_no_room_beyond_the_trocar_is_told_as_that():
+    wall = Organ("abdominal_wall", "abdominal_wall", "lumen", "peritoneum", ball(np.zeros(3), 0.10))
+    with pytest.raises(InputError, match=r"p: expected room for the laparoscope's tip 40 mm beyond its trocar"):
+        Reach(laparoscope(30.0), oblique_port(-30.0), Patient("p", "s", "l", (wall,)))
+
+
+def oblique_port(slope: float) -> np.ndarray:
+    """A port at the top of a ball of 10 cm, whose way in goes down by so many degrees off the wall."""
+    inward = np.array([np.cos(np.radians(slope)), -np.sin(np.radians(slope)), 0.0])
+    return port_axes(np.array([0.0, 0.10, 0.0]), np.array([0.0, 0.10, 0.0]) + 0.1 * inward)
 
 
 def test_a_view_rests_if_it_hardly_moves_and_turns():
@@ -125,6 +158,18 @@ def test_the_oracle_sees_all_segments_and_touches_nothing(scene):
 
 
 SERVO = replace(LIVER_SURVEY, phases=(Phase("survey", lambda now: True), LIVER_SURVEY.phases[1]), max_steps=150)
+
+
+def test_room_that_the_laparoscope_cannot_follow_is_told_from_no_room(scene, monkeypatch):
+    device, port = scene.theatre.table.instruments[TOOL].device, scene.theatre.trocars[TOOL]
+    monkeypatch.setattr("scenarios.survey_stage._view", lambda *_: None)
+    with pytest.raises(InputError, match=r"found it in \d+ places, none of which the laparoscope can follow"):
+        find_stage(scene.plan.reach, device, port, scene.theatre.field, "p")
+    monkeypatch.setattr("scenarios.survey_stage._within", lambda *_: False)
+    with pytest.raises(
+        InputError, match=r"^p: expected room for an instrument to swing 12 mm to all sides, found none$"
+    ):
+        find_stage(scene.plan.reach, device, port, scene.theatre.field, "p")
 
 
 def test_the_tip_swings_by_centimetres_clear_of_organs_and_everywhere_within_reach(scene):
