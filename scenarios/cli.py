@@ -124,6 +124,14 @@ COMMANDS = (
         measures=True,
     ),
     Command(
+        "ablation",
+        "train again without one axis of the randomisation at a time, and compare",
+        "scenarios.ablation",
+        "AblationOptions",
+        "ablation",
+        measures=True,
+    ),
+    Command(
         "model export",
         "write a trained network as an ONNX file, and compare both",
         "scenarios.model_command",
