@@ -10,11 +10,13 @@ import numpy as np
 from jaxtyping import Float64
 
 from assets.errors import InputError
+from assets.importers.hollow import openings
 from assets.importers.mesh_frame import Frame, axes_matrix
 from assets.importers.mesh_names import Structure
 from assets.importers.mesh_organs import Part, build_organs
 from assets.importers.mesh_set import MeshOptions, MeshSet, find_frame, patient_of
 from assets.importers.saramis_frame import T_ras_mesh, VolumeFrame, read_volume_frame
+from assets.importers.saramis_hollow import with_shells
 from assets.importers.saramis_variants import (
     MARCHING_CUBES,
     Variants,
@@ -51,7 +53,7 @@ class _Case:
     found: MeshSet = field(default_factory=MeshSet)
     variant: dict[str, str] = field(default_factory=dict)
     volume_mm3: dict[str, float] = field(default_factory=dict)
-    hollow: list[str] = field(default_factory=list)
+    hollow: dict[str, Path] = field(default_factory=dict)
 
 
 def case_folder(path: Path) -> Path | None:
@@ -86,9 +88,10 @@ def import_saramis_case(
     placed = any(variant != "centered_global" for variant in case.variant.values()) or offset is not None
     T, frame, aligned = _place(folder, found, options, placed)
     organs = _with_volumes(build_organs(found.parts, T, found.leave_out, say), case, T)
+    organs, hollow = with_shells(organs, case.hollow, offset, T, found.leave_out, found.digests)
     if options.licence == MeshOptions().licence:
         options = replace(options, licence=LICENCE)
-    return patient_of(
+    patient = patient_of(
         path,
         organs,
         found,
@@ -99,10 +102,13 @@ def import_saramis_case(
         provenance={
             "aligned_to": aligned,
             "shared_offset_mm": None if offset is None else np.round(offset, 4).tolist(),
-            "hollow_not_used": case.hollow,
+            "hollow_used": hollow,
+            "hollow_not_used": [name for name in case.hollow if name not in hollow],
             "saramis": list(NOTES),
         },
     )
+    others = {organ.label: organ.surface.vertices.astype(np.float64) for organ in patient.organs}
+    return replace(patient, orifices=openings(patient, others))
 
 
 def _organ_folders(meshes: Path) -> list[Variants]:
@@ -122,7 +128,7 @@ def _read(variants: Sequence[Variants], offset: Float64[np.ndarray, "3"] | None,
         say(f"reading {own.organ}")
         structure = Structure(own.organ, own.organ, "solid")
         if own.hollow is not None:
-            case.hollow.append(own.organ)
+            case.hollow[own.organ] = own.hollow
         tetrahedra, file, refused = take_tetrahedra(own, offset, mixed=mixed)
         for name, reason in refused:
             found.leave_out(name, reason)

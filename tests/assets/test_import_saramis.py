@@ -9,6 +9,7 @@ from assets.errors import InputError
 from assets.importers.mesh_set import MeshOptions
 from assets.importers.mesh_source import import_mesh_source, is_mesh_source
 from assets.importers.saramis_frame import read_volume_frame
+from assets.mesh_check import check_mesh
 from assets.patient_check import check_patient
 from assets.patient_io import load_patient, save_patient
 from tests.assets.saramis_files import (
@@ -222,6 +223,79 @@ def test_good_tetrahedra_are_kept_under_every_name(tmp_path, name):
     assert check_patient(patient)[0].problems == ()
 
 
+def write_shell(case, organ, offset=0.0, thin=0.9, pieces=1):
+    """Write an organ's smoothed surface, and inside-out copies of it, smaller, within: as SARAMIS's script does."""
+    folder = case / "Orig" / "full_meshes" / organ
+    outer = trimesh.load(folder / f"{organ}{SMOOTH}.ply", process=False)
+    shells = [outer]
+    for number in range(pieces):
+        inner = outer.copy()
+        middle = inner.vertices.mean(axis=0)
+        size = thin if pieces == 1 else 0.4
+        half = inner.vertices.max(axis=0) - middle
+        shift = (number - (pieces - 1) / 2) * np.array([1.0, 0.0, 0.0]) * half
+        inner.vertices = middle + size * (inner.vertices - middle) + shift
+        inner.invert()
+        shells.append(inner)
+    both = trimesh.util.concatenate(shells)
+    write(folder / f"{organ}_hollow.ply", np.asarray(both.vertices) - offset, np.asarray(both.faces))
+
+
+HOLLOW = {"urinary_bladder": ((30, 25, 12), (9, 8, 7)), "aorta": ORGANS["aorta"]}
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_a_shell_parts_an_organ_into_lumen_and_wall(tmp_path, monkeypatch, centred):
+    for name, shape in HOLLOW.items():
+        monkeypatch.setitem(ORGANS, name, shape)
+    case, offset = make_case(tmp_path, organs=("urinary_bladder", "liver", "aorta"))
+    solid = next(o for o in import_mesh_source(case).organs if o.name == "urinary_bladder")
+    for organ in HOLLOW:
+        write_shell(case, organ, offset if centred else 0.0)
+    patient = import_mesh_source(case)
+    organs = {organ.name: organ for organ in patient.organs}
+    assert {name: organ.kind for name, organ in organs.items()} == {
+        "urinary_bladder_lumen": "lumen", "urinary_bladder_wall": "wall", "liver": "solid", "aorta": "solid",
+    }  # fmt: skip
+    assert patient.provenance["hollow_used"] == ["urinary_bladder"]
+    assert patient.provenance["hollow_not_used"] == ["aorta"]
+    # the wall is the surface that the organ would have been; the lumen lies in its middle, nine tenths as wide
+    np.testing.assert_array_equal(organs["urinary_bladder_wall"].surface.vertices, solid.surface.vertices)
+    folder = case / "Orig" / "full_meshes" / "urinary_bladder"
+    smooth = trimesh.load(folder / f"urinary_bladder{SMOOTH}.ply", process=False)
+    lumen = organs["urinary_bladder_lumen"]
+    assert check_mesh(lumen.surface).volume * 1e9 == pytest.approx(0.9**3 * abs(smooth.volume), rel=1e-3)
+    truth = (ras_from_index(directions()) @ [*HOLLOW["urinary_bladder"][0], 1.0])[:3]
+    box = lumen.surface.vertices.min(axis=0), lumen.surface.vertices.max(axis=0)
+    np.testing.assert_allclose(np.mean(box, axis=0), truth, atol=1.3e-3)
+    assert lumen.attributes["from"] == "urinary_bladder_hollow.ply"
+    assert "script" in lumen.attributes["wall_thickness_from"]
+    assert [(orifice.name, orifice.organ) for orifice in patient.orifices] == [
+        ("bladder_neck", "urinary_bladder_lumen")
+    ]
+    assert all(report.problems == () for report in check_patient(patient))
+
+
+@pytest.mark.parametrize(
+    ("shell", "reason"),
+    [
+        ({"pieces": 0}, "found 0 within"),
+        ({"pieces": 2}, "found 2 within"),
+        ({"offset": 77.0}, "mm off its box"),
+    ],
+)
+def test_shells_that_are_none_are_told_and_the_organ_stays_solid(tmp_path, monkeypatch, shell, reason):
+    monkeypatch.setitem(ORGANS, "urinary_bladder", HOLLOW["urinary_bladder"])
+    case, _ = make_case(tmp_path, organs=("urinary_bladder", "liver"))
+    write_shell(case, "urinary_bladder", **shell)
+    patient = import_mesh_source(case)
+    assert {organ.name: organ.kind for organ in patient.organs} == {"urinary_bladder": "solid", "liver": "solid"}
+    (row,) = patient.provenance["left_out"]
+    assert row["what"] == "urinary_bladder_hollow.ply"
+    assert reason in row["reason"]
+    assert patient.provenance["hollow_used"] == []
+
+
 def test_folders_of_no_structure_and_damaged_files_are_reported(tmp_path):
     case, _ = make_case(tmp_path, organs=("liver", "spleen"))
     meshes = case / "Orig" / "full_meshes"
@@ -251,9 +325,6 @@ def test_damaged_headers_are_refused(tmp_path, what):
     (tmp_path / "a.seg.nrrd").write_bytes(NRRD_ERRORS[what])
     with pytest.raises(InputError, match=r"a\.seg\.nrrd"):
         read_volume_frame(tmp_path / "a.seg.nrrd")
-
-
-# Colons of the navigation release.
 
 
 def test_marching_cubes_are_taken_where_the_decimated_surface_is_damaged(tmp_path):
