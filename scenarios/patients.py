@@ -81,7 +81,8 @@ class ImportOptions:
     """What the ids mean: totalsegmentator-v2, totalsegmentator-v1, saramis, a CSV file of id,name, or Slicer's colour
     table (.ctbl); if not given, the file says it."""
     landmarks: Path | None = None
-    """Points that the colon visits, in its order, where the labels cannot tell: CSV (name,x,y,z) or JSON, RAS [mm]."""
+    """Points that the colon visits, in its order, where the labels cannot tell: CSV (name,x,y,z) or JSON, RAS [mm].
+    larynx and carina, and every point of a source without a colon's lumen, win over what is found, and are kept."""
     content: Literal["auto", "labels", "ct"] = "auto"
     """What the voxels are; auto: as the file or its numbers say. Of a bare CT body, bones, lungs, airways and bowel gas
     are found by intensity, and marked as derived."""
@@ -103,7 +104,7 @@ class ImportOptions:
     names: Path | None = None
     """What mesh files show where their names do not say it: CSV of file,label and perhaps kind."""
     tetrahedra: tuple[str, ...] = ()
-    """Organs of mesh files to fill with tetrahedra, by name."""
+    """Organs to fill with tetrahedra, by name."""
     tetrahedra_edge_mm: float | None = None
     """Wanted length of their edges [mm]."""
     cache: Path | None = None

@@ -10,6 +10,10 @@ NAMES = ("airways", "trachea")
 """Labels of an airway; the first that occurs is taken: the second one's bronchi end near the carina."""
 
 
+MARKS = ("larynx", "carina")
+"""Landmarks that the tree tells, where they are not given."""
+
+
 def with_airway_tree(patient: Patient, volume: LabelVolume) -> Patient:
     """Add the centrelines of the airway, and the landmarks `larynx` and `carina`.
 

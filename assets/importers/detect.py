@@ -12,8 +12,9 @@ from assets.errors import InputError
 from assets.importers.bare_ct import import_ct
 from assets.importers.label_map import ImportOptions, import_labels
 from assets.importers.label_volume import label_volume
+from assets.importers.landmark_file import read_landmarks, with_given
 from assets.importers.liver import part_liver
-from assets.importers.mesh_set import MeshOptions
+from assets.importers.mesh_set import MeshOptions, filled
 from assets.importers.mesh_source import import_mesh_source, is_mesh_source
 from assets.importers.volume import Content, Volume
 from assets.importers.volume_file import FORMATS, read_volume, volume_format
@@ -28,13 +29,13 @@ class Request:
     scheme: str | Path | None = None
     """What the ids of a label map mean."""
     landmarks: Path | None = None
-    """File of points that the colon visits."""
+    """File of points: those that the colon visits, and others that win over what is found."""
     content: Literal["auto", "labels", "ct"] = "auto"
     """What the voxels of a volume are; auto: as the file or its numbers say."""
     options: ImportOptions = field(default_factory=ImportOptions)
     """How organs are made of a volume."""
     meshes: MeshOptions = field(default_factory=MeshOptions)
-    """How mesh files are taken."""
+    """How mesh files are taken; which organs are filled with tetrahedra holds for volumes too."""
 
 
 @dataclass(frozen=True)
@@ -78,15 +79,25 @@ def _is_table(path: Path) -> bool:
 def _import_volume(path: Path, request: Request, report: Callable[[str], None]) -> Patient:
     report(f"reading {path.name}")
     volume = read_volume(path)
+    labelled = content_of(volume, request) == "labels"
+    patient = (_import_labels if labelled else _import_ct)(volume, path, request, report)
+    return replace(patient, organs=tuple(filled(patient.organs, request.meshes, report)))
+
+
+def _import_labels(volume: Volume, path: Path, request: Request, report: Callable[[str], None]) -> Patient:
+    labels = label_volume(replace(volume, content="labels"), path, scheme=request.scheme)
+    return import_labels(labels, path, landmarks=request.landmarks, options=request.options, report=report)
+
+
+def _import_ct(volume: Volume, path: Path, request: Request, report: Callable[[str], None]) -> Patient:
     options = request.options
-    if content_of(volume, request) == "labels":
-        labels = label_volume(replace(volume, content="labels"), path, scheme=request.scheme)
-        return import_labels(labels, path, landmarks=request.landmarks, options=options, report=report)
-    if request.scheme is not None or request.landmarks is not None:
-        raise InputError(f"expected a label map for a scheme or landmarks, found a CT in {path}")
+    if request.scheme is not None:
+        raise InputError(f"expected a label map for a scheme, found a CT in {path}")
     if options.couinaud:
         raise InputError(f"expected a label map or meshes for Couinaud's segments, found a CT in {path}")
-    return import_ct(volume, path, organ_edge_mm=options.organ_edge_mm, licence=options.licence, report=report)
+    given = read_landmarks(request.landmarks) if request.landmarks is not None else {}
+    patient = import_ct(volume, path, organ_edge_mm=options.organ_edge_mm, licence=options.licence, report=report)
+    return with_given(patient, given, str(request.landmarks))
 
 
 def content_of(volume: Volume, request: Request) -> Content:

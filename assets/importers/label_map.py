@@ -13,15 +13,16 @@ from scipy import ndimage
 
 from assets.couinaud import LANDMARKS
 from assets.errors import InputError
-from assets.importers.airways import with_airway_tree
+from assets.importers.airways import MARKS, with_airway_tree
 from assets.importers.hollow import with_lumens
 from assets.importers.label_volume import LabelVolume, read_label_volume
-from assets.importers.landmark_file import read_landmarks
+from assets.importers.landmark_file import read_landmarks, with_given
 from assets.importers.liver import part_liver
 from assets.importers.organ_surfaces import Occupied, organ_surfaces
 from assets.labels import load_labels
 from assets.lumen.alterations import ADDED, CAUSES, REMOVED
 from assets.lumen.colon import Colon, ColonOptions, build_colon
+from assets.lumen.colon_route import ORDER
 from assets.lumen.curves import tangents
 from assets.patient import Centreline, Organ, Orifice, Patient
 from assets.transforms import apply
@@ -73,7 +74,7 @@ def import_label_map(
             `saramis`, or a file of names (see `schemes.CHOICES`).
         landmarks: Points that the colon visits, in its order: CSV (name,x,y,z) or JSON, RAS [mm]. Names are `anus`,
             `rectosigmoid`, `sigmoid_descending`, `splenic_flexure`, `hepatic_flexure`, `caecum`; any other name is a
-            way point.
+            way point, but for `larynx` and `carina`. Without a colon's lumen they win over what is found, and are kept.
         altered: NIfTI file to write: 1 + the index in `CAUSES` of why a voxel of the lumen's grid differs from the
             label.
         options: What to make of it.
@@ -115,9 +116,11 @@ def import_labels(
     if left_out:
         say(f"left out, for assets/labels.csv does not know them: {', '.join(left_out)}")
     colon = None
-    if given and not (options.lumen and "colon" in volume.names.values()):
+    whole_colon = options.lumen and "colon" in volume.names.values()
+    if not whole_colon and set(given) & set(ORDER):
         raise InputError(f"expected a colon for the landmarks of {landmarks}, found none in {path}")
-    if options.lumen and "colon" in volume.names.values():
+    elsewhere = {name: given.pop(name) for name in list(given) if name in MARKS or not whole_colon}
+    if whole_colon:
         try:
             colon = build_colon(
                 volume.mask("colon"),
@@ -174,7 +177,7 @@ def import_labels(
     if options.couinaud:
         say("parting the liver")
         patient = part_liver(patient, volume, of_liver)
-    return patient
+    return with_given(patient, elsewhere, str(landmarks))
 
 
 def patient_name(path: Path) -> str:

@@ -59,8 +59,17 @@ def ct() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory):
-    path = write_nifti(tmp_path_factory.mktemp("ct") / "ct.nii.gz", ct(), np.diag([MM, MM, MM, 1.0]))
-    return import_source(path, Request(options=ImportOptions(organ_edge_mm=15.0)))
+    folder = tmp_path_factory.mktemp("ct")
+    path = write_nifti(folder / "ct.nii.gz", ct(), np.diag([MM, MM, MM, 1.0]))
+    (folder / "marks.csv").write_text("name,x,y,z\nlarynx,201,141,399\nnodule,280,140,290\n")
+    return import_source(path, Request(landmarks=folder / "marks.csv", options=ImportOptions(organ_edge_mm=15.0)))
+
+
+def test_given_landmarks_win_over_what_is_found_and_others_are_kept(patient):
+    np.testing.assert_allclose(patient.landmarks["larynx"] * 1e3, [201, 141, 399])
+    np.testing.assert_allclose(patient.landmarks["nodule"] * 1e3, [280, 140, 290])
+    assert patient.provenance["given_landmarks_mm"] == {"larynx": [201, 141, 399], "nodule": [280, 140, 290]}
+    assert next(line for line in patient.centrelines if line.name == "trachea").points[0][2] != 0.399  # was found
 
 
 def test_all_parts_are_found_closed_and_marked(patient):

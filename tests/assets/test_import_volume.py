@@ -1,6 +1,7 @@
 """Reading label maps: orientation, names, and everything that can be wrong with a file."""
 
 import gzip
+import json
 import struct
 from pathlib import Path
 
@@ -11,11 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assets.errors import InputError
+from assets.importers.detect import Request, import_source
 from assets.importers.label_map import ImportOptions, import_label_map
 from assets.importers.label_volume import read_label_volume
 from assets.importers.landmark_file import read_landmarks
+from assets.importers.mesh_set import MeshOptions
 from assets.importers.schemes import header_names, scheme_names
 from assets.mesh_check import check_mesh
+from assets.tetrahedra import check_tetrahedra
 
 V2 = "totalsegmentator-v2"
 ORGANS = ImportOptions(lumen=False)
@@ -173,6 +177,30 @@ def test_landmarks_without_a_colon_are_refused(tmp_path):
     (tmp_path / "marks.csv").write_text("name,x,y,z\nanus,1,2,3\n")
     with pytest.raises(InputError, match="expected a colon for the landmarks"):
         import_label_map(save(tmp_path / "liver.nii.gz", blob()), scheme=V2, landmarks=tmp_path / "marks.csv")
+
+
+def test_landmarks_of_a_map_without_a_colon_are_kept(tmp_path):
+    path = save(tmp_path / "liver.nii.gz", blob())
+    found = import_label_map(path, scheme=V2).organs[0].surface.vertices.mean(axis=0) * 1e3
+    (tmp_path / "marks.json").write_text(json.dumps({"lesion": found.round().tolist()}))
+    patient = import_label_map(path, scheme=V2, landmarks=tmp_path / "marks.json")
+    np.testing.assert_allclose(patient.landmarks["lesion"] * 1e3, found.round())
+    (tmp_path / "marks.json").write_text(json.dumps({"lesion": [5000.0, 0.0, 0.0]}))
+    with pytest.raises(InputError, match=r"near the organs, .*found lesion at \[5000.0, 0.0, 0.0\] in .*marks.json"):
+        import_label_map(path, scheme=V2, landmarks=tmp_path / "marks.json")
+
+
+def test_organs_of_a_label_map_are_filled_with_tetrahedra_on_demand(tmp_path):
+    pytest.importorskip("pytetwild")
+    path = save(tmp_path / "liver.nii.gz", blob())
+    wanted = MeshOptions(tetrahedra=("liver",), tetrahedra_edge_mm=5.0, cache=tmp_path / "cache")
+    (organ,) = import_source(path, Request(scheme=V2, meshes=wanted)).organs
+    report = check_tetrahedra(organ.tetrahedra, organ.surface)
+    assert report.problems == ()
+    assert report.least_quality >= 0.1
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    with pytest.raises(InputError, match="expected organs of liver to fill with tetrahedra, found 'spleen'"):
+        import_source(path, Request(scheme=V2, meshes=MeshOptions(tetrahedra=("spleen",))))
 
 
 def test_what_is_not_known_is_left_out_and_told(tmp_path):
