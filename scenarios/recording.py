@@ -20,9 +20,12 @@ from scenarios.interface import Task
 from scenarios.loop import Moment, run_episode
 from scenarios.runs import cache_folder, source_name
 from sim.codec import DEPTH_STEP
+from sim.degradations.degrade import flow_holds
 from sim.degradations.settings import Degradations, draw_degradations
+from sim.degradations.tower import uncovered
 from sim.flow import FlowRecorder
 from sim.frame import Frame
+from sim.key_points import shown_points
 from sim.looks import OtherLooks, RightEye
 from sim.remote import RemotePath
 from sim.render.appearance import Appearance, LightSettings
@@ -180,7 +183,7 @@ class Recorder:
             self._options.frames, len(samples) // self._each + -(-self._options.frames // self._options.runs)
         )
         """Moments of the patient after which this episode ends."""
-        self._flow = _flow_recorder(scene, self._options.channels)
+        self._flow = _flow_recorder(scene, self._options.channels, run.degradations)
         self._waiting: list[tuple[Frame, dict[str, Any], str]] = []
         """Frames of the moment that waits for the next to have its flow, the scene's own first."""
 
@@ -255,7 +258,8 @@ class Recorder:
                 "shadows": light.shadows,
             }
         if hasattr(self._scene, "key_points"):
-            meta["keypoints"] = [point.meta() for point in self._scene.key_points(frame) if point.sight != "outside"]
+            points = shown_points(self._scene.key_points(frame), uncovered(frame.camera, run.degradations))
+            meta["keypoints"] = [point.meta() for point in points]
         return meta
 
     def _keep(self, frame: Frame | None) -> None:
@@ -275,11 +279,12 @@ class Recorder:
         return int(np.count_nonzero(classes == self._run.task.sought)) >= SOUGHT_SHARE * classes.size
 
 
-def _flow_recorder(scene: Any, channels: Sequence[Wanted]) -> FlowRecorder | None:
+def _flow_recorder(scene: Any, channels: Sequence[Wanted], wrong: Degradations) -> FlowRecorder | None:
     """Make what completes an episode's frames with flow, if it is asked for."""
     if not {"flow", "flow_back"} & set(channels):
         return None
-    return FlowRecorder(scene.renderer, back="flow_back" in channels)
+    holds = flow_holds(scene.camera, wrong)
+    return FlowRecorder(scene.renderer, back="flow_back" in channels, holds=holds)
 
 
 def label_ids() -> dict[str, int]:

@@ -1,11 +1,11 @@
 """Named points of instruments in a picture: where they are projected, and whether they are seen."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from assets.errors import InputError
@@ -81,6 +81,17 @@ def locate_key_points(
         pixel = (float(u), float(v)) if front else (0.0, 0.0)
         result.append(KeyPoint(name, instance, pixel, float(place[2]), sight))
     return result
+
+
+def shown_points(points: Sequence[KeyPoint], shown: Bool[np.ndarray, "h w"]) -> list[KeyPoint]:
+    """Return the points that are not outside, and whose pixel is shown."""
+    height, width = shown.shape
+    return [
+        point
+        for point in points
+        if point.sight != "outside"
+        and shown[min(max(round(point.pixel[1]), 0), height - 1), min(max(round(point.pixel[0]), 0), width - 1)]
+    ]
 
 
 def _seen(frame: Frame, row: int, column: int, place: NDArray[np.float64], instance: int, reach: float) -> bool:

@@ -13,8 +13,8 @@ from assets.transforms import compose, inverse
 from sim.camera import Camera
 from sim.frame import Frame
 from sim.render.appearance import LightSettings
+from sim.render.poses import rigid
 from sim.render.renderer import Renderer
-from sim.render.scene import rigid
 
 _SAME = 1e-9  # by which intrinsics and axes of a rectified pair may differ
 

@@ -39,10 +39,10 @@ class BenchOptions:
     """Threads of the CPU."""
     device: str = "cpu"
     """Where to compute: cpu, or a CUDA device such as cuda:0."""
-    environments: int = 4
-    """Environments that `batch` renders at once; on a GPU some hundred."""
-    size: tuple[int, int] = (64, 64)
-    """Width and height of a picture of `batch` [px]."""
+    environments: int | None = None
+    """Environments that `batch` renders at once; None: 4 on a CPU, on a GPU 256 and 64 of the sizes below."""
+    size: tuple[int, int] | None = None
+    """Width and height of a picture of `batch` [px]; None: 64 64 on a CPU, on a GPU 256 256 and 640 480."""
 
     def __post_init__(self) -> None:
         if not 0 < self.seconds < float("inf") or min(self.threads, self.rounds, self.patients) < 1:

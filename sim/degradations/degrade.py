@@ -3,14 +3,16 @@
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from assets.errors import InputError
+from sim.camera import Camera
 from sim.degradations.optics import through_lens
 from sim.degradations.sensor import read_out
 from sim.degradations.settings import Degradations
 from sim.degradations.tissue import lay_on
 from sim.degradations.tone import to_linear
+from sim.degradations.tower import lettered, mask, uncovered
 from sim.degradations.view import look_through
 from sim.frame import Frame
 
@@ -35,8 +37,8 @@ def degrade(
 
     Returns:
         A frame with another picture. Masks differ from the clean ones only where opaque blood or stool hides the tissue
-        (labels blood and stool, instance 0), and by the rows' own times under a rolling shutter. What the lens does not
-        show stays black.
+        (labels blood and stool, instance 0), by the rows' own times under a rolling shutter, and where the surround
+        leaves nothing. What the lens does not show stays black.
 
     Raises:
         InputError: A pose is not finite, or dt not positive.
@@ -52,4 +54,15 @@ def degrade(
     frame, light = through_lens(frame, light, wrong, T_world_camera_before, dt)
     rgb = read_out(light, wrong, np.random.default_rng([wrong.seed, 31, noise_seed]))
     _, shown = frame.camera.rays()
-    return replace(frame, rgb=np.where(shown[..., None], rgb, 0).astype(np.uint8))
+    rgb = np.where(shown[..., None], lettered(rgb, wrong), 0).astype(np.uint8)
+    return mask(replace(frame, rgb=rgb), wrong)
+
+
+def flow_holds(camera: Camera, wrong: Degradations) -> Bool[np.ndarray, "h w"]:
+    """Return for which pixels a renderer's flow is that of degraded frames of a moving camera.
+
+    The renderer follows points between pictures of one time each, noted as the frames' poses. That holds whatever lies
+    on the tissue or the lens, but beneath a surround there is nothing to follow; and the rows of a rolling shutter are
+    of other times, each frame's by its own motion, so that it holds nowhere.
+    """
+    return uncovered(camera, wrong) & (wrong.rolling_shutter == 0)

@@ -12,8 +12,8 @@ from assets.errors import InputError
 class Degradations:
     """One severity an axis, within 0 and 1; the default is a clean picture.
 
-    What lies on the tissue (blood, stool, bubbles) hides it, and the masks say so; all else leaves the masks, the depth
-    and the normals as the undisturbed ray has them.
+    What lies on the tissue (blood, stool, bubbles) hides it, and the masks say so; beyond the surround there is nothing
+    in any channel; all else leaves the masks, the depth and the normals as the undisturbed ray has them.
     """
 
     smoke: float = 0.0
@@ -50,6 +50,10 @@ class Degradations:
     """The processor's edge enhancement, with its bright and dark halos."""
     compression: float = 0.0
     """JPEG; quality 95 down to 8."""
+    surround: float = 0.0
+    """The tower's dark surround: an octagon, a square with round corners, or a disc; at 1 it leaves half."""
+    lettering: float = 0.0
+    """Patient's data and settings written over the picture. They hide next to nothing, so labels stay."""
     colour_cast: float = 0.0
     """A wrong white balance; at 1 red and blue are off by up to 40 %."""
     seed: int = 0

@@ -20,10 +20,12 @@ from sim.camera import Camera
 from sim.render import batch_flow, batch_kernels, raster, records, texture
 from sim.render import channels as extras
 from sim.render.appearance import Appearance, LightSettings
+from sim.render.devices import on_device
 from sim.render.lens import build_lens, layout
 from sim.render.look import NOMINAL_DISTANCE, aim, fill_look, guides_of, lamp_of, noise_seed, tissue_of
+from sim.render.poses import rigid_poses
 from sim.render.renderer import METER_LIMIT
-from sim.render.scene import RenderScene, on_device, rigid_poses
+from sim.render.scene import RenderScene
 from sim.render.tables import falloff, shared_tables
 from sim.scene_objects import SceneObject
 

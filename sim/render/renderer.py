@@ -19,11 +19,13 @@ from sim.render import channels as extras
 from sim.render import motion, records, texture
 from sim.render.appearance import Appearance, LightSettings
 from sim.render.camera_arrays import CameraArrays
+from sim.render.devices import on_device
 from sim.render.geometry import Geometry
 from sim.render.launches import Method, Order, prepare
 from sim.render.lens import layout
 from sim.render.look import fill_look, tissue_of
-from sim.render.scene import RenderScene, on_device, rigid
+from sim.render.poses import rigid
+from sim.render.scene import RenderScene
 from sim.render.workers import Workers
 from sim.scene_objects import SceneObject
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from assets.errors import InputError
 from assets.mesh import Mesh
 from sim.render import moving
+from sim.render.devices import check_device, on_device
 from sim.render.geometry import FARTHEST, Geometry, build_part, grain_of, join
+from sim.render.poses import rigid
 from sim.render.scene_lock import SceneLock
 from sim.scene_objects import SceneObject, things_of
-
-_RIGID = 1e-4  # by which a rotation may miss being one
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,9 @@ class RenderScene:
             InputError: A mesh is damaged, there are too many objects, or the device is not there or has too little
                 memory.
         """
-        if wp.config.log_level < wp.LOG_ERROR:
-            wp.config.log_level = wp.LOG_ERROR  # otherwise Warp reports its devices on the console
-        wp.init()
-        there = [str(one) for one in wp.get_devices()]
-        if device not in there:
-            raise InputError(f"renderer: expected a device of {', '.join(there)}, found {device!r}")
+        self.device = check_device(device)
         if len(objects) > 65535:
             raise InputError(f"renderer: expected at most 65535 objects, found {len(objects)}")
-        self.device = wp.get_device(device)
         self.lock = SceneLock()
         self._making = threading.Lock()  # of what is made when it is first asked for
         self.objects = tuple(objects)
@@ -304,61 +298,3 @@ class RenderScene:
     @staticmethod
     def _range(starts: NDArray[np.int32], index: int) -> tuple[int, int]:
         return int(starts[index]), int(starts[index + 1])
-
-
-def rigid(T_a_b: Any, where: str) -> NDArray[np.float64]:
-    """Check a pose.
-
-    Raises:
-        InputError: It is no 4 x 4 array of finite numbers, no rotation, or farther than 100 km.
-    """
-    try:
-        T = np.asarray(T_a_b, np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{where}: expected a pose, found {error}") from None
-    if T.shape != (4, 4) or not np.isfinite(T).all():
-        raise InputError(f"{where}: expected a finite pose of 4 x 4, found {T.tolist()}")
-    off = np.abs(T[:3, :3] @ T[:3, :3].T - np.eye(3)).max() if np.abs(T[:3, :3]).max() < 2 else np.inf
-    if off > _RIGID or np.linalg.det(T[:3, :3]) < 0 or not np.array_equal(T[3], [0, 0, 0, 1]):
-        raise InputError(f"{where}: expected a rigid pose (a rotation and a shift), found {T.tolist()}")
-    if np.abs(T[:3, 3]).max() > FARTHEST:
-        raise InputError(f"{where}: expected a pose within {FARTHEST:g} m of the origin, found {T[:3, 3].tolist()}")
-    return T
-
-
-def rigid_poses(T_a_b: Any, where: str) -> NDArray[np.float64]:
-    """Check many poses at once, shape (n, 4, 4), by the rules of `rigid`.
-
-    Raises:
-        InputError: The shape is another or a pose is not rigid; the line says which.
-    """
-    try:
-        T = np.asarray(T_a_b, np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{where}: expected poses, found {error}") from None
-    if T.ndim != 3 or T.shape[1:] != (4, 4):
-        raise InputError(f"{where}: expected poses of shape (n, 4, 4), found {T.shape}")
-    # Far outside of what a rotation holds, and so refused; bounded lest the products overflow.
-    rotation = np.clip(np.where(np.isfinite(T[:, :3, :3]), T[:, :3, :3], 2.0), -2.0, 2.0)
-    off = np.abs(rotation @ rotation.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2))
-    good = (off <= _RIGID) & (np.linalg.det(rotation) > 0) & (T[:, 3] == [0, 0, 0, 1]).all(axis=1)
-    good &= (np.abs(T[:, :3, 3]) <= FARTHEST).all(axis=1)
-    for index in np.flatnonzero(~good):
-        rigid(T[index], f"{where}: pose {index}")
-    return T
-
-
-def on_device(make: Any, advice: str) -> Any:
-    """Allocate on a device.
-
-    Raises:
-        InputError: It has too little memory; the line says what to lower.
-    """
-    try:
-        return make()
-    except (RuntimeError, MemoryError) as error:
-        if isinstance(error, MemoryError) or "alloc" in str(error).lower() or "memory" in str(error).lower():
-            raise InputError(
-                f"renderer: expected memory for the scene on the device, found none; use {advice}"
-            ) from None
-        raise

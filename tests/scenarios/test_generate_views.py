@@ -9,14 +9,18 @@ import numpy as np
 import pytest
 
 from assets.errors import InputError
+from scenarios import recording
 from scenarios.cameras import camera_named, scaled
 from scenarios.dataset_check import CheckOptions, check
 from scenarios.export.omnidirectional import CF_HQ190L
 from scenarios.export.reprojection import with_static_flow
 from scenarios.figures import CheckFailedError
 from scenarios.generate import GenerateOptions, generate
+from scenarios.shard_check import disagreements
 from sim.camera import Camera
 from sim.dataset_index import read_dataset, read_records, write_dataset
+from sim.degradations.settings import Degradations
+from sim.degradations.tower import uncovered
 from sim.frame import Frame
 from sim.shards import Sample, index_record, read_shard, write_shard
 
@@ -208,3 +212,19 @@ def test_cameras_by_name_and_by_angle(tmp_path: Path) -> None:
 def test_nonsense_is_refused(options: GenerateOptions, wrong: dict) -> None:
     with pytest.raises(InputError, match="generate: expected"):
         replace(options, **wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"surround": 1.0, "lettering": 1.0}, {"rolling_shutter": 1.0}])
+def test_flow_is_valid_only_where_it_holds(
+    wrong: dict[str, float], options: GenerateOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = Degradations(**wrong)
+    monkeypatch.setattr(recording, "draw_degradations", lambda rng, share: drawn)
+    samples = recorded(replace(options, out=tmp_path / "wrong", frames=3))
+    shown = uncovered(samples[0].frame().camera, drawn)
+    for sample in samples[:-1]:
+        frame = sample.frame()
+        assert not list(disagreements(frame))
+        assert not frame.semantic[~shown].any()
+        assert frame.flow_valid[shown].any() == ("surround" in wrong)
+        assert not frame.flow_valid[~shown].any()

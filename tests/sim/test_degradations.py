@@ -6,7 +6,8 @@ import pytest
 from assets.errors import InputError
 from assets.labels import label_id
 from sim.camera import Camera
-from sim.degradations.degrade import degrade
+from sim.degradations import tower
+from sim.degradations.degrade import degrade, flow_holds
 from sim.degradations.patterns import covered, stain, surface_points
 from sim.degradations.settings import AXES, Degradations, draw_degradations, single
 from sim.degradations.tone import to_codes, to_linear
@@ -84,7 +85,7 @@ def test_each_axis_grows_with_its_severity_and_repeats(axis):
     assert frame.rgb.tobytes() == wall_frame().rgb.tobytes()  # the clean frame is not written to
 
 
-@pytest.mark.parametrize("axis", [axis for axis in AXES if axis not in (*ON_TISSUE, "rolling_shutter")])
+@pytest.mark.parametrize("axis", [axis for axis in AXES if axis not in (*ON_TISSUE, "rolling_shutter", "surround")])
 def test_what_hides_nothing_leaves_the_truth(axis):
     frame = wall_frame()
     wrong = degrade(frame, single(axis, 1.0), T_world_camera_before=moved_before())
@@ -160,6 +161,40 @@ def test_rolling_shutter_moves_masks_and_picture_alike():
     assert (wrong.semantic != semantic)[seen].mean() > 0.01
     assert ((wrong.semantic == label_id("polyp")) == bright)[seen].mean() > 0.97
     assert np.array_equal(wrong.semantic[-1], semantic[-1])  # the last row is read when the frame says
+
+
+CHANNELS = ("rgb", "semantic", "instance", "depth", "normal")
+
+
+@pytest.mark.parametrize(("seed", "kind"), [(0, "octagon"), (1, "rounded"), (2, "disc")])
+def test_beyond_the_surround_there_is_nothing_in_any_channel(seed, kind, monkeypatch):
+    monkeypatch.setattr(tower, "_KINDS", (kind,))
+    frame = wall_frame()
+    clear = single("surround", 1.0, seed=seed)
+    wrong = degrade(frame, clear)
+    shown = tower.uncovered(frame.camera, clear)
+    for name in CHANNELS:
+        assert not getattr(wrong, name)[~shown].any()
+        assert np.array_equal(getattr(wrong, name)[shown], getattr(frame, name)[shown]) or name == "rgb"
+    # of unit half sides 0.4 of the width: the octagon lacks four triangles of legs 0.6, |x|^5 + |y|^5 <= 1 is known
+    whole = 0.64 * (SIZE - 1) ** 2
+    area = {"octagon": (1 - 0.5 * 0.6**2) * whole, "rounded": 0.9501 * whole, "disc": np.pi * (0.42 * SIZE) ** 2}
+    assert shown.sum() == pytest.approx(area[kind], rel=0.03)
+    assert np.array_equal(shown, shown[::-1, ::-1])
+
+
+def test_the_seed_says_which_shape_the_surround_has():
+    camera = wall_frame().camera
+    shapes = {tower.uncovered(camera, single("surround", 0.5, seed=seed)).tobytes() for seed in range(30)}
+    assert len(shapes) == 3
+
+
+def test_flow_holds_within_the_surround_and_not_under_a_rolling_shutter():
+    camera = wall_frame().camera
+    assert flow_holds(camera, single("blood", 1.0)).all()
+    assert not flow_holds(camera, single("rolling_shutter", 0.1)).any()
+    clear = single("surround", 0.7)
+    assert np.array_equal(flow_holds(camera, clear), tower.uncovered(camera, clear))
 
 
 def test_stain_is_unit_noise_and_covers_the_share_asked_for():

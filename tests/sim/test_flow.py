@@ -65,6 +65,21 @@ def test_sideways_past_a_plane():
     assert not frame.flow[~stays].any()
 
 
+def test_flow_from_or_to_where_it_does_not_hold_is_not_valid():
+    holds = np.zeros((SIZE, SIZE), np.bool_)
+    holds[:, 20:70] = True
+    with Renderer([plane(0.05)], PINHOLE) as renderer:
+        recorder = FlowRecorder(renderer, back=True, holds=holds)
+        recorder.add(renderer.render(at()))
+        frame = recorder.add(renderer.render(at(x=0.01)))
+        after = recorder.finish()
+    shift = 0.01 / 0.05 * PINHOLE.fx  # 9.6 px to the left
+    column = np.broadcast_to(np.arange(SIZE), (SIZE, SIZE))
+    np.testing.assert_array_equal(frame.flow_valid, holds & (column - shift >= 19.5))
+    np.testing.assert_array_equal(after.flow_back_valid, holds & (column + shift <= 69.5))
+    assert not frame.flow[~frame.flow_valid].any()
+
+
 def test_turning_shifts_a_fisheye_along_its_meridian():
     angle = 0.05
     turned = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])

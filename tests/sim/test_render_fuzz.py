@@ -14,8 +14,8 @@ from assets.transforms import compose
 from sim.camera import Camera
 from sim.lens_models import PARAMETERS
 from sim.render.channels import EXTRAS
+from sim.render.devices import on_device
 from sim.render.renderer import Renderer
-from sim.render.scene import on_device
 from sim.scene_objects import SceneObject
 
 CAMERAS = (

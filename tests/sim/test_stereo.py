@@ -14,7 +14,7 @@ from assets.mesh import Mesh
 from assets.transforms import compose
 from sim.camera import Camera
 from sim.instruments.posed import device_links, device_objects, key_points, part_poses
-from sim.key_points import locate_key_points
+from sim.key_points import locate_key_points, shown_points
 from sim.render.renderer import Renderer
 from sim.scene_objects import SceneObject
 from sim.stereo import StereoRenderer, StereoRig
@@ -124,6 +124,12 @@ def test_key_points_behind_beside_and_before():
     assert found["before"].meta()["visible"]
     assert {one.name: one.sight for one in locate_key_points(points, frame, instance=7)}["in the ball"] == "occluded"
     assert locate_key_points({}, frame, instance=1) == []
+    shown = np.ones(frame.depth.shape, np.bool_)
+    inside = [one for one in found.values() if one.sight != "outside"]
+    assert shown_points(list(found.values()), shown) == inside
+    shown[:, : round(inside[0].pixel[0]) + 1] = False
+    assert inside[0] not in shown_points(list(found.values()), shown)
+    assert not shown_points(inside, np.zeros_like(shown))
     with pytest.raises(InputError, match="finite points"):
         locate_key_points({"tip": np.full(3, np.nan)}, frame, instance=1)
 
