@@ -213,13 +213,24 @@ def _table(patient: Patient, reports: list[OrganReport]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("part", "label", "kind", "material"):
         table.add_column(column)
-    for column in ("triangles", "bodies", "genus", "crossings", "area", "volume", "tetrahedra", "length"):
+    for column in (
+        "triangles",
+        "closed",
+        "manifold",
+        "bodies",
+        "genus",
+        "crossings",
+        "area",
+        "volume",
+        "tetrahedra",
+        "length",
+    ):
         table.add_column(column, justify="right")
     table.add_column("found")
     for report in reports:
         organ, mesh = organs.get(report.name), report.mesh
         cells = [organ.label, organ.kind, organ.material] if organ else [""] * 3
-        cells += _sizes(mesh, report.crossings) if mesh else [""] * 6
+        cells += _sizes(mesh, report.crossings) if mesh else [""] * 8
         solid = report.tetrahedra
         cells.append(f"{solid.count} >= {solid.least_quality:.2f}" if solid else "")
         cells.append(lengths.get(report.name, ""))
@@ -232,7 +243,8 @@ def _sizes(mesh: MeshReport, crossings: int | None) -> list[str]:
     genus = "?" if mesh.genus is None else str(mesh.genus)
     area, volume = f"{mesh.area * 1e4:.1f} cm2", f"{mesh.volume * 1e6:.1f} ml"
     crossed = "?" if crossings is None else str(crossings)
-    return [str(mesh.triangle_count), str(mesh.body_count), genus, crossed, area, volume]
+    sound = ["yes" if held else "no" for held in (mesh.closed, mesh.manifold)]
+    return [str(mesh.triangle_count), *sound, str(mesh.body_count), genus, crossed, area, volume]
 
 
 def _refuse_occupied(folder: Path) -> None:

@@ -46,20 +46,36 @@ def test_organs_of_the_torso_have_the_known_volumes(torso):
     assert [report for report in check_patient(torso) if report.problems] == []
 
 
+def distances(volume, name: str, surface) -> tuple[float, float]:
+    """Mean distance of a surface's vertices from scikit-image's marching cubes of the voxels, and back [m]."""
+    corners, faces = marching_cubes(np.pad(volume.mask(name), 1).astype(np.float32), 0.5)[:2]
+    # Corners, middles of edges and of faces, for the nearest point is sought among them.
+    edges = (corners[faces] + corners[np.roll(faces, 1, axis=1)]).reshape(-1, 3) / 2
+    blocks = np.concatenate([corners, edges, corners[faces].mean(axis=1)]) - 1
+    truth = apply(volume.T_world_index, blocks.astype(np.float64))
+    away = cKDTree(truth).query(surface.vertices)[0]
+    back = cKDTree(surface.vertices[surface.triangles].mean(axis=1)).query(truth)[0]
+    return float(away.mean()), float(back.mean())
+
+
 @pytest.mark.slow
 def test_the_torso_s_surfaces_keep_to_the_voxels_boundary(torso):
     volume = read_label_volume(DATA / "totalseg_example" / "example_seg_full.nii.gz")
     for name in ("liver", "aorta", "iliac_artery_left", "rib_left_9"):
-        surface = next(organ.surface for organ in torso.organs if organ.name == name)
-        corners, faces = marching_cubes(np.pad(volume.mask(name), 1).astype(np.float32), 0.5)[:2]
-        # Corners, middles of edges and of faces, for the nearest point is sought among them.
-        edges = (corners[faces] + corners[np.roll(faces, 1, axis=1)]).reshape(-1, 3) / 2
-        blocks = np.concatenate([corners, edges, corners[faces].mean(axis=1)]) - 1
-        truth = apply(volume.T_world_index, blocks.astype(np.float64))
-        away = cKDTree(truth).query(surface.vertices)[0]
-        back = cKDTree(surface.vertices[surface.triangles].mean(axis=1)).query(truth)[0]
-        assert away.mean() < 0.001, name  # a third of a voxel
-        assert back.mean() < 0.003, name
+        away, back = distances(volume, name, next(organ.surface for organ in torso.organs if organ.name == name))
+        assert away < 0.001, name  # a third of a voxel
+        assert back < 0.003, name
+
+
+@pytest.mark.slow
+def test_the_spl_atlas_s_surfaces_keep_to_the_voxels_boundary():
+    # Its published surfaces are not among the files; these are what scikit-image makes of the same labels.
+    table = SPL / "AbdominalAtlasColors.ctbl"
+    volume = read_label_volume(SPL / "seg.nrrd", scheme=table)
+    patient = import_source(SPL / "seg.nrrd", Request(scheme=table, options=SOLID))
+    for name in ("liver", "spleen", "kidney_right", "vertebrae_L4"):
+        away, back = distances(volume, name, next(organ.surface for organ in patient.organs if organ.name == name))
+        assert max(away, back) <= min(volume.spacing), name
 
 
 def test_part_of_a_colon_is_refused_with_the_way_out():

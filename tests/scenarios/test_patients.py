@@ -7,6 +7,7 @@ import pytest
 from assets.errors import InputError
 from assets.mesh import Mesh
 from assets.patient import Centreline, Organ, Orifice, Patient
+from assets.patient_check import check_patient
 from assets.patient_io import load_patient, save_patient
 from assets.sources import ANATOMIES
 from scenarios import patients
@@ -48,6 +49,18 @@ def test_a_sound_patient_is_well(tmp_path: Path, capsys) -> None:
     # the prism's own volume: half a turn's sine times the sides
     volume = 12 * np.sin(np.pi / 12) * 0.02**2 * 0.1 * 1e6
     assert f"{volume:.1f} ml" in said
+    assert said.count("yes") == 2  # closed and manifold
+
+
+def test_an_open_surface_is_said_to_be_open() -> None:
+    patient = a_patient()
+    mesh = patient.organs[0].surface
+    torn = replace(patient.organs[0], surface=Mesh(mesh.vertices, mesh.triangles[1:]))
+    patient = replace(patient, organs=(torn,))
+    cells = {
+        str(column.header): list(column.cells) for column in patients._table(patient, check_patient(patient)).columns
+    }
+    assert (cells["closed"][0], cells["manifold"][0], cells["triangles"][0]) == ("no", "yes", "95")
 
 
 def test_what_is_wrong_is_said_by_part(tmp_path: Path) -> None:
