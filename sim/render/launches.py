@@ -8,7 +8,7 @@ import numpy as np
 import warp as wp
 from numpy.typing import NDArray
 
-from sim.render import raster, raycast, shading, shading_rows, shadows
+from sim.render import channels, raster, raycast, row_plan, shading, shading_rows, shadows
 from sim.render.camera_arrays import CameraArrays
 from sim.render.geometry import CLUSTER
 from sim.render.scene import RenderScene
@@ -49,8 +49,7 @@ def prepare(
     Raises:
         InputError: The device has too little memory.
     """
-    rows = [int(row) for row in np.linspace(0, arrays.camera.height, (2 * threads if threads > 1 else 1) + 1)]
-    bands = [(first, last) for first, last in pairwise(rows) if first < last]
+    bands = bands_of(arrays.camera.height, 2 * threads if threads > 1 else 1)
     cull: Any = None
     set_up: list[Any] = []
     if method == "raster":
@@ -64,6 +63,29 @@ def prepare(
         throw_shadows=_throw_shadows(scene, arrays, bands),
         shade=_shade(scene, arrays, vertex_stain, bands, order),
     )
+
+
+def prepare_extra(scene: RenderScene, arrays: CameraArrays, name: channels.Extra, out: Any, bands: Bands) -> list[Any]:
+    """Prepare what writes one of the channels on request into `out`, from the visibility buffer as it will be.
+
+    Where the light is goes in as it is now.
+    """
+    buffers = arrays.buffers
+    light = wp.vec3(*map(float, arrays.look[0]["light"]))
+    inputs: dict[channels.Extra, list[Any]] = {
+        "part": [buffers["triangle"], scene.corners, out],
+        "distance": [buffers["depth"], arrays.rays, out],
+        "object_point": [buffers["triangle"], buffers["weights"], scene.corners, scene.surface, out],
+        "light_distance": [buffers["depth"], arrays.rays, arrays.pose_array, light, out],
+    }
+    width, kernel = arrays.camera.width, getattr(channels, name)
+    return [_launch(scene, kernel, (last - first) * width, [first * width, *inputs[name]]) for first, last in bands]
+
+
+def bands_of(height: int, count: int) -> Bands:
+    """Share the rows of a picture out evenly; a low picture has fewer bands."""
+    rows = [int(row) for row in np.linspace(0, height, count + 1)]
+    return [(first, last) for first, last in pairwise(rows) if first < last]
 
 
 def _launch(scene: RenderScene, kernel: Any, dim: int, inputs: list[Any]) -> Any:
@@ -162,7 +184,7 @@ def _shade(scene: RenderScene, arrays: CameraArrays, vertex_stain: Any, bands: B
         ]
     launches = []
     for first, last in bands:
-        run = wp.zeros(shading_rows.QUANTITIES * shading_rows.PITCH, dtype=wp.float32, device=scene.device)
-        whole = wp.zeros(shading_rows.WHOLE_QUANTITIES * shading_rows.PITCH, dtype=wp.int32, device=scene.device)
+        run = wp.zeros(row_plan.QUANTITIES * row_plan.PITCH, dtype=wp.float32, device=scene.device)
+        whole = wp.zeros(row_plan.WHOLE_QUANTITIES * row_plan.PITCH, dtype=wp.int32, device=scene.device)
         launches.append(_launch(scene, shading_rows.shade_rows, 1, [first * width, last * width, run, whole, *inputs]))
     return launches

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from types import TracebackType
 from typing import Any
 
@@ -21,7 +20,7 @@ from sim.render.appearance import Appearance, LightSettings
 from sim.render.camera_arrays import CameraArrays
 from sim.render.devices import on_device
 from sim.render.geometry import Geometry
-from sim.render.launches import Method, Order, prepare
+from sim.render.launches import Method, Order, bands_of, prepare, prepare_extra
 from sim.render.lens import layout
 from sim.render.look import fill_look, tissue_of
 from sim.render.poses import rigid
@@ -339,34 +338,10 @@ class Renderer:
             self._extras[name] = on_device(
                 lambda: wp.zeros(height * width, dtype=extras.KINDS[name], device=self._device), "a smaller picture"
             )
-        arrays, scene, out = self._arrays, self.scene, self._extras[name]
-        buffers = arrays.buffers
-        inputs: dict[extras.Extra, list[Any]] = {
-            "part": [buffers["triangle"], scene.corners, out],
-            "distance": [buffers["depth"], arrays.rays, out],
-            "object_point": [buffers["triangle"], buffers["weights"], scene.corners, scene.surface, out],
-            "light_distance": [
-                buffers["depth"],
-                arrays.rays,
-                arrays.pose_array,
-                wp.vec3(*map(float, arrays.look[0]["light"])),
-                out,
-            ],
-        }
-        rows = [int(row) for row in np.linspace(0, height, self._workers.threads + 1)]
-        bands = [
-            wp.launch(
-                getattr(extras, name),
-                dim=(last - first) * width,
-                inputs=[first * width, *inputs[name]],
-                device=self._device,
-                record_cmd=True,
-            )
-            for first, last in pairwise(rows)
-            if first < last
-        ]
-        self._workers.share([[launch] for launch in bands])
-        return arrays.copied(out)
+        out = self._extras[name]
+        bands = bands_of(height, self._workers.threads)
+        self._workers.share([[one] for one in prepare_extra(self.scene, self._arrays, name, out, bands)])
+        return self._arrays.copied(out)
 
     def _frame(self, T_world_camera: NDArray[np.float64], exposure: float, time: float) -> Frame:
         copied, channels = self._arrays.copied, self._arrays.channels

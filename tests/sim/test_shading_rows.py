@@ -10,7 +10,7 @@ from assets.mesh import Mesh
 from sim.camera import Camera
 from sim.render.appearance import LightSettings
 from sim.render.renderer import Renderer
-from sim.render.shading_rows import RUN
+from sim.render.row_plan import RUN
 from sim.scene_objects import SceneObject
 
 
