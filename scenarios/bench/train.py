@@ -54,7 +54,7 @@ def _at(pixels: int, *, seconds: float, threads: int, device: str | None, size: 
         return batch, *jitter(batch.image, batch.log_exposure, batch.foreign, rng)
 
     def step(batch: object) -> None:
-        backward(state, *batch, mixed=mixed)  # type: ignore[misc]
+        backward(state, state.network, *batch, mixed=mixed)  # type: ignore[misc]
         state.optimiser.step()
         if place.type == "cuda":
             torch.cuda.synchronize()
