@@ -50,6 +50,8 @@ NO_CENTRES: NDArray[np.float32] = np.zeros((0, 3), np.float32)
 
 def mask_centres(mask: Bool[np.ndarray, "h w"]) -> NDArray[np.float32]:
     """Return the middle of each connected region of a mask, with belief 1, largest region first; shape (regions, 3)."""
+    if not mask.any():
+        return NO_CENTRES
     count, _, stats, middles = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     order = 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")
     return np.column_stack([middles[order], np.ones(count - 1)]).astype(np.float32)

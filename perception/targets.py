@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Num, UInt8, UInt16
 from numpy.typing import NDArray
@@ -156,11 +157,10 @@ def class_map(
         KeyError: `labels` lacks colon_wall or polyp.
     """
     ids = {name: label_id(name) for name in _LABELS} if labels is None else labels
-    classes = np.zeros(semantic.shape, np.uint8)
-    for name in _ON_WALL:
-        if name in ids:
-            classes[semantic == ids[name]] = WALL
-    classes[semantic == ids["polyp"]] = POLYP
+    of_label = np.zeros(256, np.uint8)
+    of_label[[ids[name] for name in _ON_WALL if name in ids]] = WALL
+    of_label[ids["polyp"]] = POLYP
+    classes: NDArray[np.uint8] = cv2.LUT(semantic, of_label)
     classes[straight_distance(depth, camera) > LUMEN_DISTANCE] = LUMEN
     return classes
 

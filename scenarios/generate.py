@@ -16,10 +16,11 @@ from scenarios.ray_executor import run_on_ray
 from scenarios.recording import MAX_EPISODES, Piece, Split, Wanted, label_ids, record_patient
 from scenarios.runs import source_name, start_run
 from sim.atomic import remove_leftovers
-from sim.codec import DEPTH_STEP
+from sim.codec import Exact
 from sim.dataset_index import DatasetIndex, read_dataset, write_dataset
 from sim.folder_lock import exclusive
 from sim.index_table import TABLE
+from sim.quantisation import DEPTH_STEP
 from sim.remote import Place, RemotePath, place_of
 from sim.render.randomiser import AXES, Axis
 from sim.shard_notes import is_notes, noted_records
@@ -62,6 +63,10 @@ class GenerateOptions:
     """A second camera so far to the right [mm]: each frame has one more, of the right eye."""
     channels: tuple[Wanted, ...] = ()
     """What to record besides the usual channels; flow goes to the next recorded frame, flow_back to the one before."""
+    rgb: Literal["png", "jpg"] = "png"
+    """How colours are stored: png is exact; jpg (quality 95) takes a fifth of the bytes, and is not."""
+    exact: tuple[Exact, ...] = ()
+    """Channels stored as exact 32 bit floats (NPY) instead of PNGs in steps, such as depth; several times the bytes."""
     degradations: float = 0.0
     """Chance of each degradation (smoke, blood, fog, noise, ...; see sim/degradations) in an episode."""
     splits: tuple[float, float, float] = (0.85, 0.15, 0.0)
@@ -86,6 +91,12 @@ class GenerateOptions:
         if self.stereo_mm is not None and not 0 < self.stereo_mm <= MAX_STEREO_MM:
             raise InputError(
                 f"generate: expected a stereo baseline above 0 and at most {MAX_STEREO_MM:g} mm, found {self.stereo_mm}"
+            )
+        recorded = {"depth", "normal", *self.channels}
+        if not set(self.exact) <= recorded:
+            raise InputError(
+                f"generate: expected exact channels of those that are recorded, {', '.join(sorted(recorded))}; "
+                f"found {', '.join(sorted(set(self.exact) - recorded))}; --channels adds some"
             )
         if not 0 <= self.degradations <= 1:
             raise InputError(f"generate: expected a chance of degradations within 0 and 1, found {self.degradations}")

@@ -19,7 +19,7 @@ from scenarios.catalogue import driver_named, scenario_named
 from scenarios.interface import Task
 from scenarios.loop import Moment, run_episode
 from scenarios.runs import cache_folder, source_name
-from sim.codec import DEPTH_STEP
+from sim.codec import Storage
 from sim.degradations.degrade import flow_holds
 from sim.degradations.settings import Degradations, draw_degradations
 from sim.degradations.tower import uncovered
@@ -27,6 +27,7 @@ from sim.flow import FlowRecorder
 from sim.frame import Frame
 from sim.key_points import shown_points
 from sim.looks import OtherLooks, RightEye
+from sim.quantisation import DEPTH_STEP
 from sim.remote import RemotePath
 from sim.render.appearance import Appearance, LightSettings
 from sim.render.channels import EXTRAS, chosen
@@ -177,6 +178,7 @@ class Recorder:
         self._eye = eye
         self._others = OtherLooks(scene, run.looks[1:]) if len(run.looks) > 1 else None
         self._labels = label_ids()
+        self._storage = Storage(self._options.rgb, self._options.exact)
         self._each = len(run.looks) * (2 if eye else 1)
         """Samples of a moment."""
         self._most = min(
@@ -202,7 +204,7 @@ class Recorder:
             return True  # the lens passes through the surface of a pool: nearer than a step of the depth
         frames = self._frames(moment)
         if self._flow is None:
-            self._samples += [encode(frame, meta, key=key) for frame, meta, key in frames]
+            self._samples += [encode(frame, meta, key=key, storage=self._storage) for frame, meta, key in frames]
         else:
             self._keep(self._flow.add(moment.frame))
             self._waiting = frames
@@ -271,7 +273,8 @@ class Recorder:
             # A right eye's flow would be another; its frames go without.
             own = meta.get("view") != "right"
             done = replace(one, **flow) if own else one
-            self._samples.append(encode(done, meta, key=key, with_flow=own and "flow" in self._options.channels))
+            with_flow = own and "flow" in self._options.channels
+            self._samples.append(encode(done, meta, key=key, with_flow=with_flow, storage=self._storage))
         self._waiting = []
 
     def _shows_sought(self, moment: Moment) -> bool:

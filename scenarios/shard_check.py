@@ -19,8 +19,8 @@ from sim.shards import Sample, ShardInfo, file_sha256, read_shard
 
 _FILMS = ("blood", "stool")
 """Labels of what may lie on the tissue as a film without being an object, so with instance 0."""
-_GEOMETRY = ("semantic.png", "instance.png", "depth.png", "normal.png")
-"""Members that are the same under every look of one geometry."""
+_GEOMETRY = ("semantic", "instance", "depth", "normal")
+"""Channels that are the same under every look of one geometry."""
 
 
 @dataclass
@@ -132,7 +132,7 @@ def _look_at_sample(piece: ShardPiece, sample: Sample, found: Findings, alike: d
     if "geometry" in meta:
         geometry = str(meta["geometry"])
         found.geometries.add(geometry)
-        digest = hashlib.sha256(b"".join(sample.members[name] for name in _GEOMETRY)).digest()
+        digest = hashlib.sha256(b"".join(sample.stored(name)[1] for name in _GEOMETRY)).digest()
         if alike.setdefault(f"{geometry}/{meta.get('view')}", digest) != digest:
             found.faults.append(
                 f"{sample.where}: expected the masks, depth and normals of the other looks of {geometry}, found other"

@@ -14,7 +14,8 @@ from typing import Any
 
 from assets.errors import InputError
 from sim.atomic import atomic_file
-from sim.codec import CONVENTIONS, json_bytes
+from sim.conventions import CONVENTIONS
+from sim.frame_meta import json_bytes
 from sim.index_table import write_table
 from sim.remote import Place, size_of
 from sim.shards import ShardInfo

@@ -11,7 +11,7 @@ from typing import Any
 
 from assets.errors import InputError
 from sim.atomic import atomic_file
-from sim.codec import json_bytes
+from sim.frame_meta import json_bytes
 from sim.remote import Place
 from sim.shards import ShardInfo, index_record, read_shard, shard_info
 

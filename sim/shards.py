@@ -16,6 +16,8 @@ from assets.errors import InputError
 from sim import codec
 from sim.atomic import atomic_file
 from sim.frame import Frame
+from sim.frame_meta import decode_meta
+from sim.quantisation import DEPTH_STEP
 from sim.remote import Place, size_of
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")
@@ -32,7 +34,7 @@ class Sample:
     key: str
     """Unique within the data set; letters, digits, `_` and `-`."""
     members: Mapping[str, bytes]
-    """rgb.png, semantic.png, instance.png, depth.png, normal.png, meta.json, maybe others of `sim.codec`."""
+    """rgb.png, semantic.png, instance.png, depth.png, normal.png, meta.json, maybe others of `sim.conventions`."""
     where: str = "sample"
     """The place that errors name, such as `train-000003.tar: 000017`."""
 
@@ -52,13 +54,22 @@ class Sample:
         """
         return codec.decode_channel(self.members, channel, self.where)
 
+    def stored(self, channel: codec.Channel | str) -> tuple[str, bytes]:
+        """Return the name of a channel's member, such as rgb.png or rgb.jpg, and its bytes.
+
+        Raises:
+            InputError: There is none.
+        """
+        name = codec.member_name(self.members, channel, self.where)
+        return name, self.members[name]
+
     def meta(self) -> dict[str, Any]:
         """Decode meta.json.
 
         Raises:
             InputError: It is missing or damaged.
         """
-        return codec.decode_meta(self.members, self.where)
+        return decode_meta(self.members, self.where)
 
 
 @dataclass(frozen=True)
@@ -79,8 +90,9 @@ def encode(
     meta: Mapping[str, Any],
     *,
     key: str,
-    depth_step: float = codec.DEPTH_STEP,
+    depth_step: float = DEPTH_STEP,
     with_flow: bool = False,
+    storage: codec.Storage = codec.USUAL,
 ) -> Sample:
     """Turn a frame and JSON values into a sample.
 
@@ -91,9 +103,10 @@ def encode(
     if not _KEY.fullmatch(key):
         raise ValueError(f"sample: expected a key of letters, digits, _ and -, found {key!r}")
     try:
-        return Sample(key, codec.encode_frame(frame, meta, depth_step=depth_step, with_flow=with_flow), f"sample {key}")
+        members = codec.encode_frame(frame, meta, depth_step=depth_step, with_flow=with_flow, storage=storage)
     except ValueError as error:
         raise ValueError(f"sample {key}: {error}") from error
+    return Sample(key, members, f"sample {key}")
 
 
 def decode(sample: Sample) -> Frame:
@@ -169,9 +182,9 @@ def index_record(sample: Sample, shard: str) -> dict[str, Any]:
         InputError: A member is missing or damaged.
     """
     meta = sample.meta()
-    ids, counts = np.unique(sample.channel("semantic"), return_counts=True)
+    counts = np.bincount(sample.channel("semantic").ravel())
     kept: dict[str, Any] = {name: meta[name] for name in _FILTERS if name in meta}
-    pixels = {str(label): int(count) for label, count in zip(ids, counts, strict=True)}
+    pixels = {str(label): int(counts[label]) for label in np.flatnonzero(counts)}
     return {"key": sample.key, "shard": shard, **kept, "pixels": pixels}
 
 

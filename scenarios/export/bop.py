@@ -1,8 +1,9 @@
 """BOP: a scene a sequence, with depth, masks of each object, and the poses of camera and objects in millimetres.
 
-`SPLIT/SCENE/rgb/IMAGE.png`, `depth/`, `mask_visib/IMAGE_OBJECT.png`, `scene_camera.json`, `scene_gt.json`,
-`scene_gt_info.json`. Format: https://github.com/thodan/bop_toolkit/blob/master/docs/bop_datasets_format.md (Hodan et
-al., ECCV 2018, doi:10.1007/978-3-030-01249-6_2).
+`SPLIT/SCENE/rgb/IMAGE.png` (.jpg where the shards have that), `depth/`, `mask_visib/IMAGE_OBJECT.png`,
+`scene_camera.json`, `scene_gt.json`, `scene_gt_info.json`. Format:
+https://github.com/thodan/bop_toolkit/blob/master/docs/bop_datasets_format.md (Hodan et al., ECCV 2018,
+doi:10.1007/978-3-030-01249-6_2).
 """
 
 import json
@@ -30,7 +31,7 @@ def export(source: Source, out: Path, advance: Advance) -> list[str]:
         InputError: The data set is damaged.
         OSError: The folder cannot be written.
     """
-    sequence, scene, folder, distorted = "", -1, out, False
+    sequence, scene, folder, distorted, rounded = "", -1, out, False, False
     tables: dict[str, TextIO] = {}
     with csv_table(out / "scenes.csv", ["scene", "split", "sequence", "patient"]) as scenes, ExitStack() as stack:
         for view in source.views():
@@ -44,6 +45,7 @@ def export(source: Source, out: Path, advance: Advance) -> list[str]:
                 scenes.writerow([f"{scene:06d}", split, view.sequence, view.patient])
             _write(view, folder, tables)
             distorted |= view.frame.camera.model != "pinhole"
+            rounded |= view.sample.stored("depth")[0] != "depth.png"
             advance()
         _close(tables)
     write_json(out / "labels.json", {str(label): name for label, name in source.label_names().items()})
@@ -51,6 +53,8 @@ def export(source: Source, out: Path, advance: Advance) -> list[str]:
         "models of the objects, and so their whole silhouettes: the shards hold no meshes; obj_id is the label",
         "normals, flow, times",
     ]
+    if rounded:
+        left_out.append("exact depth: it is stored in steps of depth_scale")
     if distorted:
         left_out.insert(0, "the lens's distortion: cam_K is its focal length and centre; see cameras in export.json")
     return left_out
@@ -58,8 +62,9 @@ def export(source: Source, out: Path, advance: Advance) -> list[str]:
 
 def _write(view: View, folder: Path, tables: dict[str, TextIO]) -> None:
     frame, image = view.frame, f"{view.number:06d}"
-    write_bytes(folder / "rgb" / f"{image}.png", view.member("rgb.png"))
-    write_bytes(folder / "depth" / f"{image}.png", view.member("depth.png"))  # 16 bit as BOP's; the step is depth_scale
+    suffix, colours = view.colours()
+    write_bytes(folder / "rgb" / f"{image}{suffix}", colours)
+    depth_step = _write_depth(folder / "depth" / f"{image}.png", view)
     T_camera_world = inverse(frame.T_world_camera)
     rotation, shift_mm = T_camera_world[:3, :3].ravel().tolist(), (T_camera_world[:3, 3] * 1000).tolist()
     camera = frame.camera
@@ -72,10 +77,22 @@ def _write(view: View, folder: Path, tables: dict[str, TextIO]) -> None:
         info.append({"bbox_visib": list(one.box), "px_count_visib": one.area, "px_count_valid": valid})
     intrinsics = [camera.fx, 0.0, camera.cx, 0.0, camera.fy, camera.cy, 0.0, 0.0, 1.0]
     poses = {"cam_R_w2c": rotation, "cam_t_w2c": shift_mm}
-    scale_mm = view.meta["depth_step"] * 1000
-    _add(tables["scene_camera"], view.number, {"cam_K": intrinsics, "depth_scale": scale_mm, **poses})
+    _add(tables["scene_camera"], view.number, {"cam_K": intrinsics, "depth_scale": depth_step * 1000, **poses})
     _add(tables["scene_gt"], view.number, truth)
     _add(tables["scene_gt_info"], view.number, info)
+
+
+def _write_depth(path: Path, view: View) -> float:
+    """Write depth in steps of 16 bit; return the step [m], which is coarser where exact depth reaches farther."""
+    name, data = view.sample.stored("depth")
+    step = float(view.meta["depth_step"])
+    if name == "depth.png":
+        write_bytes(path, data)
+        return step
+    depth = view.frame.depth.astype(np.float64)
+    step = max(step, float(depth.max()) / 65535)
+    write_image(path, np.maximum(np.rint(depth / step), depth > 0).astype(np.uint16))
+    return step
 
 
 def _add(stream: TextIO, number: int, record: Any) -> None:

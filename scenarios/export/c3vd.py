@@ -84,7 +84,7 @@ def export(source: Source, out: Path, advance: Advance) -> list[str]:
             if before is not None and before.camera != frame.camera:
                 raise InputError(f"{view.sample.where}: expected one camera a sequence, found {frame.camera}")
             assert poses is not None
-            write_bytes(folder / f"{view.number:04d}_color.png", view.member("rgb.png"))
+            write_bytes(folder / f"{view.number:04d}_color.png", view.colours_as_png())
             fast += _write_truth(folder, view.number, frame, before, poses)
             far += int(np.count_nonzero(frame.depth >= REACH))
             before = frame

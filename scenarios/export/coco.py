@@ -1,8 +1,8 @@
 """COCO: one annotation an object and frame, with its mask twice: as runs (RLE) and as polygons, both exact.
 
-`images/SPLIT/KEY.png`, `annotations/instances_SPLIT.json` (runs) and `annotations/polygons_SPLIT.json`, which are the
-same but for the masks. Format: https://cocodataset.org/#format-data (Lin et al., ECCV 2014,
-doi:10.1007/978-3-319-10602-1_48).
+`images/SPLIT/KEY.png` (.jpg where the shards have that), `annotations/instances_SPLIT.json` (runs) and
+`annotations/polygons_SPLIT.json`, which are the same but for the masks. Format:
+https://cocodataset.org/#format-data (Lin et al., ECCV 2014, doi:10.1007/978-3-319-10602-1_48).
 """
 
 import json
@@ -36,7 +36,8 @@ def export(source: Source, out: Path, advance: Advance) -> list[str]:
                 split = view.split
                 tables = stack.enter_context(_Tables(out / "annotations", split, source.label_names(), points))
             assert tables is not None
-            write_bytes(out / "images" / split / f"{view.key}.png", view.member("rgb.png"))
+            suffix, colours = view.colours()
+            write_bytes(out / "images" / split / f"{view.key}{suffix}", colours)
             tables.add(view)
             advance()
     left_out = ["depth, normals, flow, poses and lens of each frame"]
@@ -72,11 +73,12 @@ class _Tables:
         camera = view.camera
         image = {
             "id": view.position + 1,
-            "file_name": f"{view.split}/{view.key}.png",
+            "file_name": f"{view.split}/{view.key}{view.colours()[0]}",
             "width": camera.width,
             "height": camera.height,
             "patient": view.patient,
             "sequence": view.sequence,
+            **{name: view.meta[name] for name in ("geometry", "look", "view") if name in view.meta},
         }
         self._write("images", [image])
         points = key_points(view)

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from assets.errors import InputError
 from sim.camera import Camera
-from sim.codec import RESERVED
+from sim.codec import Storage, storage_of
 from sim.frame import Frame
+from sim.frame_meta import RESERVED
 from sim.shards import Sample, encode
 
 
@@ -126,7 +127,9 @@ def rescaled_camera(camera: Camera, width: int, height: int) -> Camera:
 
 
 def resampled_sample(sample: Sample, camera: Camera) -> Sample:
-    """Encode a sample anew, seen through another lens, with the step of depth it had.
+    """Encode a sample anew, seen through another lens, with the step of depth, or the exact numbers, that it had.
+
+    Colours become a PNG, so that they lose nothing more.
 
     Raises:
         InputError: A member is missing or damaged.
@@ -134,4 +137,6 @@ def resampled_sample(sample: Sample, camera: Camera) -> Sample:
     meta = sample.meta()
     own = {name: value for name, value in meta.items() if name not in RESERVED}
     seen = through_lens(sample.frame(), camera)
-    return replace(encode(seen, own, key=sample.key, depth_step=float(meta["depth_step"])), where=sample.where)
+    storage = Storage(exact=storage_of(sample.members).exact)
+    done = encode(seen, own, key=sample.key, depth_step=float(meta["depth_step"]), storage=storage)
+    return replace(done, where=sample.where)

@@ -80,7 +80,7 @@ def export(source: Source, out: Path, advance: Advance) -> list[str]:
             pixels = int(np.count_nonzero(depth == BEYOND))
             beyond, frames_beyond = beyond + pixels, frames_beyond + (pixels > 0)
             folder = scene / f"Frames_{sequence}"
-            write_bytes(folder / f"FrameBuffer_{view.number:04d}.png", view.member("rgb.png"))
+            write_bytes(folder / f"FrameBuffer_{view.number:04d}.png", view.colours_as_png())
             write_image(folder / f"Depth_{view.number:04d}.png", depth)
             for stream, values in zip(files, stored_pose(frame.T_world_camera), strict=True):
                 stream.write(f"{numbers(values)}\n")

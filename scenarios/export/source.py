@@ -1,6 +1,6 @@
 """The data set that is exported, frame by frame: never more than one in memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from scenarios.export.resample import resampled_sample
 from sim.camera import Camera
 from sim.dataset_index import DatasetIndex, read_dataset, read_records
 from sim.frame import Frame
+from sim.png import encode_png
 from sim.shards import Sample, file_sha256, read_shard
 
 Advance = Callable[[], None]
@@ -29,7 +30,8 @@ class View:
     shard: str
     """The shard's name without its suffix."""
     sequence: str
-    """What was recorded in one go: the shard's name and the episode; letters, digits, `_` and `-`."""
+    """What one eye saw in one go under one look: the shard's name and the episode, for the others than the first look
+    `-l01` and so on, and `-right` for the right eye; letters, digits, `_` and `-`."""
     number: int
     """Of the frame in its sequence, from 0."""
     position: int
@@ -63,15 +65,23 @@ class View:
         """Whose frame it is; empty where nobody says."""
         return str(self.meta.get("patient", ""))
 
-    def member(self, name: str) -> bytes:
-        """Return a member's bytes, such as those of rgb.png.
+    def colours(self) -> tuple[str, bytes]:
+        """Return the colours as the shard has them: the suffix, .png or .jpg, and the bytes.
 
         Raises:
-            InputError: The sample has no such member.
+            InputError: The sample has none.
         """
-        if name not in self.sample.members:
-            raise InputError(f"{self.sample.where}: expected a member {name}, found none")
-        return self.sample.members[name]
+        name, data = self.sample.stored("rgb")
+        return Path(name).suffix, data
+
+    def colours_as_png(self) -> bytes:
+        """Return the colours as a PNG, for formats that know nothing else.
+
+        Raises:
+            InputError: The sample has none, or they are damaged.
+        """
+        suffix, data = self.colours()
+        return data if suffix == ".png" else encode_png(self.sample.channel("rgb"), "average")
 
 
 @dataclass(frozen=True)
@@ -109,18 +119,17 @@ class Source:
         return file_sha256(self.folder / "dataset.json")
 
     def views(self) -> Iterator[View]:
-        """Read every frame, split by split, sequence by sequence.
+        """Read every frame, split by split, sequence by sequence; a shard is read once for each look and each eye.
 
         Raises:
             InputError: A shard is missing or damaged, holds more or fewer frames than dataset.json says, or has the
                 frames of one sequence in two places.
         """
-        position, seen = 0, set[str]()
+        position, seen, kinds = 0, set[str](), self._kinds()
         for split in self.splits:
             for info in self.index.shards[split]:
                 path, count, sequence, number = self.folder / info.name, 0, "", 0
-                for sample in read_shard(path):
-                    meta = sample.meta()
+                for sample, meta in _by_kind(path, kinds.get(info.name, {""})):
                     name = _sequence_name(path.stem, meta)
                     if name != sequence:
                         if name in seen:
@@ -136,6 +145,13 @@ class Source:
                     count, number, position = count + 1, number + 1, position + 1
                 if count != info.count:
                     raise InputError(f"{path}: expected {info.count} frames as dataset.json says, found {count}")
+
+    def _kinds(self) -> dict[str, set[str]]:
+        """Return the looks and eyes that are in each shard, as index.jsonl says."""
+        found: dict[str, set[str]] = {}
+        for record in read_records(self.folder):
+            found.setdefault(str(record.get("shard")), set()).add(_kind(record))
+        return found
 
     def label_names(self) -> dict[int, str]:
         """Return names by id, without the background, of labels that occur as index.jsonl says, in order of id.
@@ -171,7 +187,24 @@ def open_source(folder: Path, splits: tuple[str, ...], *, lens: Camera | None = 
     return source
 
 
+def _by_kind(path: Path, kinds: set[str]) -> Iterator[tuple[Sample, dict[str, Any]]]:
+    """Read the samples of a shard with their meta data, one look of one eye after the other."""
+    for kind in sorted(kinds):
+        for sample in read_shard(path):
+            meta = sample.meta()
+            if _kind(meta) == kind:
+                yield sample, meta
+
+
+def _kind(said: Mapping[str, Any]) -> str:
+    """Name the look and the eye of a frame; empty for the first look of the only or the left eye."""
+    look = said.get("look")
+    numbered = isinstance(look, int) and not isinstance(look, bool) and look > 0
+    return (f"-l{look:02d}" if numbered else "") + ("-right" if said.get("view") == "right" else "")
+
+
 def _sequence_name(stem: str, meta: dict[str, Any]) -> str:
     safe = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in stem)
     episode = meta.get("episode")
-    return f"{safe}-{episode:02d}" if isinstance(episode, int) and not isinstance(episode, bool) else safe
+    numbered = isinstance(episode, int) and not isinstance(episode, bool)
+    return (f"{safe}-{episode:02d}" if numbered else safe) + _kind(meta)

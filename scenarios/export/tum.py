@@ -55,7 +55,7 @@ def export(source: Source, out: Path, advance: Advance) -> list[str]:
                     f"found {frame.depth.max():.1f} m"
                 )
             stamp = f"{frame.time:.6f}"
-            write_bytes(folder / "rgb" / f"{stamp}.png", view.member("rgb.png"))
+            write_bytes(folder / "rgb" / f"{stamp}.png", view.colours_as_png())
             write_image(folder / "depth" / f"{stamp}.png", stored.astype(np.uint16))
             quaternion = Rotation.from_matrix(frame.T_world_camera[:3, :3]).as_quat()
             pose = numbers(np.concatenate([frame.T_world_camera[:3, 3], quaternion]))

@@ -1,6 +1,6 @@
 """YOLO segmentation: a line a piece of an object, its class and its outline in shares of the picture's sides.
 
-`images/SPLIT/KEY.png`, `labels/SPLIT/KEY.txt`, `data.yaml`. Format: https://docs.ultralytics.com/datasets/segment/.
+`images/SPLIT/KEY.png` (.jpg where the shards have that), `labels/SPLIT/KEY.txt`, `data.yaml`. Format: https://docs.ultralytics.com/datasets/segment/.
 The outline goes through the centres of pixels, as `cv2.fillPoly` draws it, so that it gives the mask back exactly.
 """
 
@@ -27,7 +27,8 @@ def export(source: Source, out: Path, advance: Advance) -> list[str]:
     numbers = {label: number for number, label in enumerate(names)}
     for view in source.views():
         split = SPLITS.get(view.split, view.split)
-        write_bytes(out / "images" / split / f"{view.key}.png", view.member("rgb.png"))
+        suffix, colours = view.colours()
+        write_bytes(out / "images" / split / f"{view.key}{suffix}", colours)
         width, height = view.camera.width, view.camera.height
         with text_file(out / "labels" / split / f"{view.key}.txt") as stream:
             for one in instances(view):

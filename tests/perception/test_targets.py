@@ -8,7 +8,7 @@ from assets.labels import label_id
 from perception.prediction import LUMEN, LUMEN_DISTANCE, POLYP, WALL
 from perception.targets import camera_from_json, class_map, sample_targets, straight_distance
 from sim.camera import Camera
-from sim.codec import json_bytes
+from sim.frame_meta import json_bytes
 
 LABELS = {"colon_wall": 7, "polyp": 9}
 

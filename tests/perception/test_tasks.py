@@ -26,9 +26,9 @@ from perception.tasks import LIVER_SURVEY, PerceptionTask
 from perception.train import MODEL, train
 from perception.train_options import TrainOptions
 from sim.camera import Camera
-from sim.codec import json_bytes
 from sim.dataset_index import write_dataset
 from sim.frame import Frame
+from sim.frame_meta import json_bytes
 from sim.shards import Sample, encode, index_record, write_shard
 
 CPU = torch.device("cpu")

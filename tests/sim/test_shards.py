@@ -16,7 +16,9 @@ from assets.errors import InputError
 from assets.transforms import unit
 from sim import codec
 from sim.camera import Camera
+from sim.conventions import CONVENTIONS
 from sim.frame import Frame
+from sim.quantisation import OBJECT_STEP, quantise_normal, restore_normal
 from sim.shards import Sample, decode, encode, file_sha256, index_record, read_shard, shard_info, write_shard
 
 HEIGHT, WIDTH = 12, 17
@@ -78,14 +80,14 @@ def test_channels_on_request_come_back_and_are_missing_where_not_asked_for() -> 
     np.testing.assert_array_equal(back.flow_back_valid, full.flow_back_valid)
     assert np.abs(back.distance - full.distance).max() <= 0.5e-5 * 1.01
     assert np.abs(back.light_distance - full.light_distance).max() <= 0.5e-5 * 1.01
-    assert np.abs(back.object_point - full.object_point).max() <= 0.5 * codec.OBJECT_STEP * 1.01
+    assert np.abs(back.object_point - full.object_point).max() <= 0.5 * OBJECT_STEP * 1.01
     assert np.abs(back.flow_back - full.flow_back).max() <= 0.5 / 64 * 1.001
     assert not back.object_point[~seen].any()
     plain = decode(encode(frame, {}, key="a"))
     assert all(
         getattr(plain, name) is None for name in ("part", "distance", "light_distance", "object_point", "flow_back")
     )
-    assert all(f"{name}.png" in codec.CONVENTIONS for name in codec.OPTIONAL)
+    assert all(f"{name}.png" in CONVENTIONS for name in codec.OPTIONAL)
     far = replace(full, object_point=np.full((HEIGHT, WIDTH, 3), 1.7, np.float32))
     with pytest.raises(ValueError, match=r"object_point: expected at most 1\.638 m"):
         encode(far, {}, key="a")
@@ -100,7 +102,7 @@ def test_normals_stay_within_their_angle_in_all_directions() -> None:
     polar, around = np.arccos(1 - 2 * index / 20000), np.pi * (1 + 5**0.5) * index
     sphere = np.stack([np.cos(around) * np.sin(polar), np.sin(around) * np.sin(polar), np.cos(polar)], axis=-1)
     normals = np.concatenate([sphere, np.eye(3), -np.eye(3)])[None].astype(np.float32)
-    back = codec.restore_normal(codec.quantise_normal(normals)).astype(np.float64)
+    back = restore_normal(quantise_normal(normals)).astype(np.float64)
     sine = np.linalg.norm(np.cross(back, normals.astype(np.float64)), axis=-1)
     assert np.degrees(np.arcsin(sine)).max() < 0.4
     np.testing.assert_allclose(np.linalg.norm(back, axis=-1), 1, atol=1e-6)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from assets.labels import label_id
 from scenarios.export.reprojection import with_static_flow
 from sim.camera import Camera
+from sim.codec import Storage
 from sim.dataset_index import write_dataset
 from sim.frame import Frame
 from sim.shards import encode, index_record, read_shard, write_shard
@@ -119,6 +121,64 @@ def write_scene(folder: Path, camera: Camera = FISHEYE, frames: int = 4) -> Path
         config={"scenario": "tube"},
     )
     return folder
+
+
+LOOKS, BASELINE = 2, 0.004
+MIXED = Storage(rgb="jpg", exact=("depth", "normal", "flow"))
+
+
+def look(frame: Frame, number: int) -> Frame:
+    """Give a frame other colours and the same truth."""
+    return replace(frame, rgb=np.roll(frame.rgb, number, axis=-1))
+
+
+def write_views(folder: Path, storage: Storage = MIXED) -> Path:
+    """Write a patient seen in two episodes of three moments, each under two looks and with two eyes."""
+    T_left_right = np.eye(4)
+    T_left_right[0, 3] = BASELINE
+    samples = []
+    for episode in range(2):
+        left = [render(PINHOLE, pose(step, 7 + episode), 0.3 * step) for step in range(3)]
+        left = [*(with_static_flow(one, after) for one, after in pairwise(left)), left[-1]]
+        for step, frame in enumerate(left):
+            key = f"ann-{episode:02d}-{3 * step:05d}"
+            other = render(PINHOLE, frame.T_world_camera @ T_left_right, frame.time)
+            for view, seen in (("left", frame), ("right", other)):
+                for number in range(LOOKS):
+                    meta = {
+                        "patient": "ann",
+                        "split": "train",
+                        "episode": episode,
+                        "step": 3 * step,
+                        "labels": LABELS,
+                        "lumen_direction": [0.0, 0.0, 1.0],
+                        "lumen_visible": True,
+                        "geometry": key,
+                        "look": number,
+                        "view": view,
+                        "T_left_right": T_left_right.tolist(),
+                    }
+                    name = key + (f"-l{number:02d}" if number else "") + ("-right" if view == "right" else "")
+                    with_flow = view == "left"
+                    one = look(seen, number)
+                    samples.append(encode(one, meta, key=name, with_flow=with_flow, storage=storage))
+    info = write_shard(folder / "ann.tar", samples)
+    write_dataset(
+        folder,
+        [index_record(sample, info.name) for sample in samples],
+        labels=LABELS,
+        depth_step=1e-5,
+        splits={"train": ["ann"]},
+        shards={"train": [info]},
+        config={"scenario": "tube"},
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def views_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give 24 frames: two looks, two eyes, colours as JPEG, depth, normals and flow exact."""
+    return write_views(tmp_path_factory.mktemp("views") / "data")
 
 
 @pytest.fixture(scope="session")
