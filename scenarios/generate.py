@@ -1,6 +1,9 @@
 """`trocar dataset generate`: a scenario and a list of patients become shards, one shard a patient."""
 
+import sys
 import tempfile
+import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,10 +13,11 @@ from assets.errors import InputError
 from assets.sources import resolve_patients
 from scenarios.cameras import camera_named
 from scenarios.catalogue import driver_named, scenario_named
+from scenarios.generate_summary import Refused, refusal, summary_lines
 from scenarios.parallel import run_pieces
 from scenarios.progress import progress
 from scenarios.ray_executor import run_on_ray
-from scenarios.recording import MAX_EPISODES, Piece, Split, Wanted, label_ids, record_patient
+from scenarios.recording import MAX_EPISODES, Piece, Split, Wanted, label_ids, try_patient
 from scenarios.runs import source_name, start_run
 from sim.atomic import remove_leftovers
 from sim.codec import Exact
@@ -23,7 +27,7 @@ from sim.index_table import TABLE
 from sim.quantisation import DEPTH_STEP
 from sim.remote import Place, RemotePath, place_of
 from sim.render.randomiser import AXES, Axis
-from sim.shard_notes import is_notes, noted_records
+from sim.shard_notes import is_notes, noted_records, noted_sizes
 from sim.shards import ShardInfo
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -42,7 +46,8 @@ class GenerateOptions:
     scenario: str = "colonoscopy"
     """A scenario's name, or file.py:Name."""
     driver: str = "explorer"
-    """Who drives: explorer (the oracle, straying), oracle, classical, blind, or file.py:Name."""
+    """Who drives: explorer (the oracle, straying: each scenario has its own), oracle, classical, blind, or
+    file.py:Name."""
     frames: int = 120
     """Moments recorded of a patient; a frame each, or one for each look and each eye."""
     runs: int = 1
@@ -107,8 +112,11 @@ class GenerateOptions:
 def generate(options: GenerateOptions) -> DatasetIndex:
     """Record a data set; shards that are there already from the same options are kept, so a killed run resumes.
 
+    A patient that cannot be recorded does not stop the others, but the data set stays without its dataset.json.
+
     Raises:
-        InputError: A source is wrong, the folder holds another data set, or another run works in it.
+        InputError: A source is wrong, patients could not be recorded, the folder holds another data set, or another run
+            works in it.
         OSError: The folder cannot be written.
     """
     sources = resolve_patients(options.patients)
@@ -195,14 +203,26 @@ def _record_all(
 ) -> DatasetIndex:
     """Write what is not there yet, and in `folder` what the data set says of itself."""
     infos: dict[int, ShardInfo] = {}
+    refused: dict[int, Refused] = {}
+    kept = {index for index, piece in enumerate(pieces) if piece.there is not None or piece.path.exists()}
+    started, recorded = time.monotonic(), 0
     with progress("recording patients", len(pieces)) as advance:
-        for index, info in _do(pieces, options):
-            infos[index] = info
-            advance()
+        for index, found in _do(pieces, options):
+            if isinstance(found, Refused):
+                refused[index] = found
+            else:
+                infos[index] = found
+                recorded += 0 if index in kept else found.count
+            advance(note=f"{recorded / max(time.monotonic() - started, 1e-3):.2f} frames/s")
     remove_leftovers(folder)  # of workers that died
+    if refused:
+        raise InputError(refusal([refused[index] for index in sorted(refused)], len(pieces)))
     places: list[Place] = [piece.target or piece.path for piece in pieces]
     splits = {name: [index for index, piece in enumerate(pieces) if piece.split == name] for name in SPLITS}
-    return write_dataset(
+    sizes: Counter[str] = Counter()
+    for place in places:
+        sizes.update(noted_sizes(place))
+    dataset = write_dataset(
         folder,
         (record for place in places for record in noted_records(place)),
         labels=label_ids(),
@@ -211,12 +231,15 @@ def _record_all(
         shards={name: [infos[index] for index in group] for name, group in splits.items()},
         config=_content(options, sources),
     )
+    lines = summary_lines(dataset.shards, sizes, recorded=recorded, seconds=time.monotonic() - started)
+    print("\n".join(lines), file=sys.stderr)
+    return dataset
 
 
-def _do(pieces: Sequence[Piece], options: GenerateOptions) -> Iterator[tuple[int, ShardInfo]]:
+def _do(pieces: Sequence[Piece], options: GenerateOptions) -> Iterator[tuple[int, ShardInfo | Refused]]:
     if options.executor == "ray":
-        return run_on_ray(record_patient, pieces, address=options.address)
-    return run_pieces(record_patient, pieces, workers=options.workers)
+        return run_on_ray(try_patient, pieces, address=options.address)
+    return run_pieces(try_patient, pieces, workers=options.workers)
 
 
 def split_of(index: int, count: int, splits: Sequence[float]) -> Split:

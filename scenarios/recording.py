@@ -16,6 +16,7 @@ from assets.labels import load_labels
 from assets.sources import load_source
 from scenarios.cameras import camera_named
 from scenarios.catalogue import driver_named, scenario_named
+from scenarios.generate_summary import Refused
 from scenarios.interface import Task
 from scenarios.loop import Moment, run_episode
 from scenarios.runs import cache_folder, source_name
@@ -34,7 +35,7 @@ from sim.render.channels import EXTRAS, chosen
 from sim.render.look import guides_of
 from sim.render.randomiser import draw_appearance
 from sim.shard_notes import note_anew, noted_info, notes_of, write_notes
-from sim.shards import Sample, ShardInfo, encode, file_sha256, index_record, write_shard
+from sim.shards import Sample, ShardInfo, encode, file_sha256, write_shard
 from sim.stereo import StereoRig
 
 if TYPE_CHECKING:
@@ -61,6 +62,23 @@ class Piece:
     """Size of the shard that is at the target already [bytes]; None where none is."""
 
 
+class BadPatientError(InputError):
+    """A patient cannot be recorded; others may be."""
+
+
+def try_patient(piece: Piece) -> ShardInfo | Refused:
+    """Write one patient's shard as `record_patient` does, or say why the patient cannot be recorded.
+
+    Raises:
+        InputError: What the shards belong to cannot be reached.
+        OSError: There is no room, or the folder cannot be written.
+    """
+    try:
+        return record_patient(piece)
+    except BadPatientError as error:
+        return Refused(piece.patient, str(error))
+
+
 def record_patient(piece: Piece) -> ShardInfo:
     """Write one patient's shard and its notes, or take the one that is there."""
     if piece.target is not None:
@@ -73,7 +91,7 @@ def record_patient(piece: Piece) -> ShardInfo:
     try:
         return note_anew(piece.path)
     except InputError as error:
-        raise InputError(f"{error}; remove the file, and the same command records it anew") from None
+        raise BadPatientError(f"{error}; remove the file, and the same command records it anew") from None
 
 
 def _record_remotely(piece: Piece, target: RemotePath) -> ShardInfo:
@@ -97,7 +115,7 @@ def _record_remotely(piece: Piece, target: RemotePath) -> ShardInfo:
                 target.download(local)
                 info = note_anew(local)
             except InputError as error:
-                raise InputError(f"{target}: {error}; remove it, and the same command records it anew") from None
+                raise BadPatientError(f"{target}: {error}; remove it, and the same command records it anew") from None
         notes = notes_of(local)
         assert isinstance(notes, Path)
         (target.parent / notes.name).upload(notes)
@@ -107,7 +125,23 @@ def _record_remotely(piece: Piece, target: RemotePath) -> ShardInfo:
 
 
 def _record(piece: Piece) -> ShardInfo:
-    """Play on the patient until there are enough frames, and write them."""
+    """Play on the patient until there are enough frames, and write them.
+
+    Raises:
+        BadPatientError: The patient is missing or damaged, or is none for the scenario; or a frame does not fit into
+            its stated quantisation.
+        OSError: The shard cannot be written.
+    """
+    try:
+        samples = _played(piece)
+    except InputError as error:
+        raise BadPatientError(str(error)) from error
+    info = write_shard(piece.path, samples)
+    write_notes(piece.path, info, samples)
+    return info
+
+
+def _played(piece: Piece) -> list[Sample]:
     options = piece.options
     samples: list[Sample] = []
     patient = load_source(piece.patient)
@@ -148,9 +182,7 @@ def _record(piece: Piece) -> ShardInfo:
             record.finish()
             if record.count >= options.frames:
                 break
-    info = write_shard(piece.path, samples)
-    write_notes(piece.path, info, (index_record(sample, piece.path.name) for sample in samples))
-    return info
+    return samples
 
 
 @dataclass(frozen=True)
@@ -204,7 +236,7 @@ class Recorder:
             return True  # the lens passes through the surface of a pool: nearer than a step of the depth
         frames = self._frames(moment)
         if self._flow is None:
-            self._samples += [encode(frame, meta, key=key, storage=self._storage) for frame, meta, key in frames]
+            self._samples += [self._encoded(frame, meta, key) for frame, meta, key in frames]
         else:
             self._keep(self._flow.add(moment.frame))
             self._waiting = frames
@@ -273,9 +305,19 @@ class Recorder:
             # A right eye's flow would be another; its frames go without.
             own = meta.get("view") != "right"
             done = replace(one, **flow) if own else one
-            with_flow = own and "flow" in self._options.channels
-            self._samples.append(encode(done, meta, key=key, with_flow=with_flow, storage=self._storage))
+            self._samples.append(self._encoded(done, meta, key, with_flow=own and "flow" in self._options.channels))
         self._waiting = []
+
+    def _encoded(self, frame: Frame, meta: dict[str, Any], key: str, *, with_flow: bool = False) -> Sample:
+        """Encode a frame.
+
+        Raises:
+            InputError: It does not fit into its stated quantisation.
+        """
+        try:
+            return encode(frame, meta, key=key, with_flow=with_flow, storage=self._storage)
+        except ValueError as error:
+            raise InputError(str(error)) from error
 
     def _shows_sought(self, moment: Moment) -> bool:
         classes = moment.truth.classes

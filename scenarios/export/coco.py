@@ -71,15 +71,15 @@ class _Tables:
 
     def add(self, view: View) -> None:
         camera = view.camera
-        image = {
+        image: dict[str, Any] = {
             "id": view.position + 1,
             "file_name": f"{view.split}/{view.key}{view.colours()[0]}",
             "width": camera.width,
             "height": camera.height,
             "patient": view.patient,
             "sequence": view.sequence,
-            **{name: view.meta[name] for name in ("geometry", "look", "view") if name in view.meta},
         }
+        image |= {name: view.meta[name] for name in ("geometry", "look", "view") if name in view.meta}
         self._write("images", [image])
         points = key_points(view)
         for one in instances(view):

@@ -122,6 +122,8 @@ def test_a_damaged_shard_is_named(options, first):
             generate(options)
     finally:
         path.write_bytes(whole)
+    generate(options)
+    assert content(options.out) == first
 
 
 def test_other_options_do_not_overwrite_a_data_set(options, first):
