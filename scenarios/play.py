@@ -15,6 +15,7 @@ from assets.patient import Patient
 from assets.sources import load_source
 from assets.transforms import unit
 from scenarios.pictures import film_strip, image_bytes
+from scenarios.play_cut import FRAME, PICTURES, cut_block
 from scenarios.progress import progress
 from scenarios.runs import cache_folder, start_run, write_json
 from sim.atomic import atomic_file
@@ -35,14 +36,18 @@ _SETTLED = 2  # steps with the laparoscope in its place before the first frame
 
 @dataclass(frozen=True)
 class PlayOptions:
-    """Play a scripted scene: a gallbladder whose fundus a grasper lifts, with the laparoscope watching."""
+    """Play a scripted scene with soft tissue.
+
+    gallbladder: a grasper lifts the fundus of a gallbladder, the laparoscope watching. cut: a blade is drawn over a
+    block of liver, and its lips are pulled apart.
+    """
 
     out: Path
     """Folder for video.webp, strip.jpg and record.json."""
-    scene: Literal["gallbladder"] = "gallbladder"
+    scene: Literal["gallbladder", "cut"] = "gallbladder"
     """Which one."""
     patient: str = "synth:abdomen:5"
-    """A patient folder or synth:abdomen:SEED."""
+    """A patient folder or synth:abdomen:SEED; the cut has none."""
     size: tuple[int, int] = (480, 360)
     """Width and height of the frames [px]."""
     breath_mm: float = 5.0
@@ -75,6 +80,9 @@ def play(options: PlayOptions) -> None:
         InputError: The patient lacks what the scene needs, or the scene ended in a fault.
         OSError: The folder cannot be written.
     """
+    if options.scene == "cut":
+        _play_cut(options)
+        return
     patient = load_source(options.patient)
     for name in ("gallbladder_fundus", "gallbladder_infundibulum"):
         if name not in patient.landmarks:
@@ -86,16 +94,35 @@ def play(options: PlayOptions) -> None:
         record.append(_told(state, phase))
         if state.fault:
             break
-    write_json(options.out / "record.json", {"patient": patient.name, "steps": record})
-    with atomic_file(options.out / "video.webp") as stream:
-        stream.write(animation_bytes(frames, CONTROL_STEP))
-    chosen = np.linspace(0, len(frames) - 1, min(_STRIP, len(frames))).round().astype(int)
-    with atomic_file(options.out / "strip.jpg") as stream:
-        stream.write(image_bytes(film_strip([frames[index] for index in chosen], columns=4), "jpg"))
+    _write(options, patient.name, frames, record, CONTROL_STEP)
     if record[-1]["fault"]:
         raise InputError(f"{patient.name}: expected a scene without fault, found {record[-1]['fault']}")
     most = max(np.linalg.norm(step["held_force"]) for step in record)
     print(f"{len(frames)} frames, most force on the grasper {most:.2f} N; video and strip are in {options.out}")
+
+
+def _play_cut(options: PlayOptions) -> None:
+    start_run(options.out, "trocar play", options, free=("threads",))
+    frames, record = [], []
+    with progress("playing", PICTURES) as advance:
+        for rgb, told in cut_block(options.size, options.seed, options.threads):
+            frames.append(rgb)
+            record.append(told)
+            advance()
+    _write(options, "block", frames, record, FRAME)
+    print(f"{len(frames)} frames, {record[-1]['cut_faces']} faces laid open; video and strip are in {options.out}")
+
+
+def _write(
+    options: PlayOptions, name: str, frames: list[NDArray[np.uint8]], record: list[dict[str, Any]], duration: float
+) -> None:
+    """Write record, video and strip; each frame stays for a duration [s]."""
+    write_json(options.out / "record.json", {"patient": name, "steps": record})
+    with atomic_file(options.out / "video.webp") as stream:
+        stream.write(animation_bytes(frames, duration))
+    chosen = np.linspace(0, len(frames) - 1, min(_STRIP, len(frames))).round().astype(int)
+    with atomic_file(options.out / "strip.jpg") as stream:
+        stream.write(image_bytes(film_strip([frames[index] for index in chosen], columns=4), "jpg"))
 
 
 def lift_gallbladder(

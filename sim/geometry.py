@@ -106,9 +106,9 @@ class CentrelineGuide:
         lines = candidates - camera
         reach = np.linalg.norm(lines, axis=1)
         samples = camera + self._fractions[None, :, None] * lines[:, None, :]
-        clear = self._wall.distance(samples.reshape(-1, 3)).reshape(len(lines), _SAMPLES)
+        clear = self._wall.interpolate(samples.reshape(-1, 3))[0].reshape(len(lines), _SAMPLES)
         # A camera near the wall may look along it: no more is asked than it has, and then more and more.
-        here = self._wall.distance(camera[None])[0] - 5e-4
+        here = self._wall.interpolate(camera[None])[0][0] - 5e-4
         needed = np.minimum(self._clearance, here + 0.25 * self._fractions[None, :] * reach[:, None])
         seen = np.flatnonzero(np.all(clear >= needed, axis=1) & (reach > 1e-6))
         target = candidates[seen[-1]] if len(seen) else self.point(arc + self._fall_back)

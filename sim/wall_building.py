@@ -16,8 +16,10 @@ from sim import wall_kernels
 
 BAND = 0.006
 """Outside the lumen the distance is exact up to this depth [m]; beyond it is only known to be more."""
-_TUNNEL = 0.06  # the orifice is continued outwards by a straight channel of this length [m], the introducer
-_TUNNEL_INSIDE = 0.01  # and inwards by this [m], so that the rim of the disc is no obstacle
+TUNNEL = 0.06
+"""An orifice is continued outwards by a straight channel of this length [m], the introducer."""
+TUNNEL_INSIDE = 0.01
+"""And inwards by this [m], so that the rim of the disc is no obstacle."""
 ANAL_OPENING = 0.012
 """The channel is at least this wide in an anus, which opens for the scope [m, radius]."""
 
@@ -39,7 +41,7 @@ def extent(
 ) -> tuple[NDArray[np.float64], tuple[int, int, int]]:
     """Return the position of a grid's first node [m] and its shape: the lumen with the band and the introducer."""
     corners = [lumen.vertices.min(0), lumen.vertices.max(0)]
-    corners += [orifice.centre - orifice.normal * _TUNNEL for orifice in orifices]
+    corners += [orifice.centre - orifice.normal * TUNNEL for orifice in orifices]
     margin = BAND + 2 * spacing
     low, high = np.min(corners, axis=0) - margin, np.max(corners, axis=0) + margin
     nx, ny, nz = (int(n) for n in np.ceil((high - low) / spacing) + 1)
@@ -65,7 +67,7 @@ def build(
     """
     wall_kernels.quiet()
     wp.load_module(wall_kernels, device="cpu")
-    opened = _warp_mesh(_combined((drop_orifices(lumen, orifices), *solids)), winding=False)
+    opened = _warp_mesh(combined((drop_orifices(lumen, orifices), *solids)), winding=False)
     near = _near_surface((lumen, *solids), origin, shape, spacing)
     band = np.flatnonzero(near)
     unsigned = np.full(shape, np.inf, dtype=np.float32)
@@ -178,7 +180,8 @@ def _in_parts(launch: Callable[[int, int], None], count: int, threads: int) -> N
         list(pool.map(lambda part: launch(int(part[0]), int(part[1] - part[0])), pairwise(bounds)))
 
 
-def _combined(meshes: tuple[Mesh, ...]) -> Mesh:
+def combined(meshes: tuple[Mesh, ...]) -> Mesh:
+    """Return all triangles of the meshes as one mesh, in their order."""
     offsets = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes[:-1])])
     return Mesh(
         np.concatenate([mesh.vertices for mesh in meshes]),
@@ -215,7 +218,7 @@ def _open(
 ) -> None:
     """Unite the free space with a straight channel through the orifice."""
     radius = max(orifice.radius, opening)
-    ends = orifice.centre + np.outer([-_TUNNEL, _TUNNEL_INSIDE], orifice.normal)
+    ends = orifice.centre + np.outer([-TUNNEL, TUNNEL_INSIDE], orifice.normal)
     low = np.floor((ends.min(0) - radius - origin) / spacing).astype(int).clip(0)
     high = np.ceil((ends.max(0) + radius - origin) / spacing).astype(int) + 1
     window = values[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
@@ -223,5 +226,5 @@ def _open(
     offset = nodes - orifice.centre
     along = offset @ orifice.normal
     clearance = radius - np.linalg.norm(offset - along[:, None] * orifice.normal, axis=1)
-    channel = np.where((along >= -_TUNNEL) & (along <= _TUNNEL_INSIDE), clearance, -BAND)
+    channel = np.where((along >= -TUNNEL) & (along <= TUNNEL_INSIDE), clearance, -BAND)
     np.maximum(window, channel.reshape(window.shape), out=window, casting="same_kind")

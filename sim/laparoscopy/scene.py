@@ -21,6 +21,7 @@ from sim.instruments.laparoscope import camera_pose, laparoscope_light
 from sim.instruments.table import InstrumentTable
 from sim.key_points import KeyPoint, locate_key_points
 from sim.laparoscopy.aim import look_at
+from sim.laparoscopy.parting import SCISSORS, cut_name, cut_objects, no_cut
 from sim.laparoscopy.physiology import MotionField, Physiology
 from sim.laparoscopy.placement import Placement, check_names, cholecystectomy
 from sim.laparoscopy.soft_organ import SoftOrgan, soft_organ
@@ -82,8 +83,14 @@ class LaparoscopyScene:
         self.placements = tuple(cholecystectomy() if instruments is None else instruments)
         check_names(self.placements, watching)
         self.field = operative_field(patient)
-        self.objects = (*objects_of(patient), *instrument_objects(self.placements, watching))
         made_soft = [soft_organ(patient, one, cache=cache) if isinstance(one, str) else one for one in soft]
+        sharp = any(placement.device.label == SCISSORS for placement in self.placements)
+        self._parted = {organ.name: organ.surface for organ in made_soft} if sharp else {}
+        self.objects = (
+            *objects_of(patient),
+            *instrument_objects(self.placements, watching),
+            *cut_objects(self._parted),
+        )
         self.channels: tuple[Extra, ...] = ()
         """What `observe` adds to a frame's usual channels."""
         self.motion = MotionField(patient, physiology or Physiology())
@@ -106,6 +113,7 @@ class LaparoscopyScene:
                     for name, body in self._anatomy.bodies.items()
                 },
             )
+            self._shown = {name: seen.skin for name, seen in self.tissue.seen.items()}
             self.renderer = Renderer(self.objects, camera, device=device, threads=threads)
             building.callback(self.renderer.close)
             self._exits = building.pop_all()
@@ -276,13 +284,27 @@ class LaparoscopyScene:
                 links = self.state.instruments[placement.key].links
                 for part in placement.device.parts:
                     scene.move(part_name(placement.key, part.name), links[part.link] @ part.T_link_part)
-        soft = self.tissue.vertices()
-        for name, vertices in soft.items():
-            scene.deform(name, vertices)
+        for name, seen in self.tissue.seen.items():
+            if seen.skin is not self._shown[name]:
+                self._show_parted(name)
+                continue
+            scene.deform(name, seen.skin.update()[0])
+            if seen.opened is not None:
+                scene.deform(cut_name(name), seen.opened.update()[0])
         if not self.motion.physiology.still:
-            for name in {item.name for item in self.objects} & set(self._surfaces) - set(soft):
+            for name in {item.name for item in self.objects} & set(self._surfaces) - set(self.tissue.seen):
                 rest = self._surfaces[name]
                 scene.deform(name, (rest + self.motion.offset(rest, self.state.time)).astype(np.float32))
+
+    def _show_parted(self, name: str) -> None:
+        """Draw an organ anew that was cut, or is whole again."""
+        scene, seen = self.renderer.scene, self.tissue.seen[name]
+        scene.replace_mesh(name, seen.skin.mesh(), rest=seen.skin.rest)
+        if seen.opened is None:
+            scene.replace_mesh(cut_name(name), no_cut(self._parted[name]))
+        else:
+            scene.replace_mesh(cut_name(name), seen.opened.mesh(), rest=seen.opened.rest)
+        self._shown[name] = seen.skin
 
     def _render(self, pose: NDArray[np.float64], seed: int) -> Frame:
         frame = self.renderer.render(

@@ -12,15 +12,15 @@ from sim.instruments.table import Coupling, InstrumentTable
 from sim.laparoscopy.bonds import Supports
 from sim.laparoscopy.capsules import PartCapsule, capsules_of, fastest
 from sim.laparoscopy.jaws import NARROWEST, OPENED, PINCH, JawHold, between, grip_limit, jaw_pose
+from sim.laparoscopy.organ_state import pack_organ, unpack_organ
+from sim.laparoscopy.parting import BLADES, SCISSORS, SeenOrgan, blades_pose, part_organ
 from sim.laparoscopy.physiology import MotionField
 from sim.laparoscopy.soft_organ import SoftOrgan
 from sim.laparoscopy.state import Hold, OrganContact
 from sim.soft.body import SoftBody
 from sim.soft.contact import Capsule
-from sim.soft.embedding import EmbeddedSurface
-from sim.soft.grasp import Grasp
+from sim.soft.cutters import Scissors
 from sim.soft.newton import SoftOptions
-from sim.soft.state import SoftState
 from sim.world import BulletWorld
 
 FRAME = 1 / 60
@@ -98,6 +98,13 @@ class SoftTissue(Coupling):
         self._rigid = list(rigid)
         self._middles = np.array(list(rigid.values())).reshape(-1, 3)
         self.organs = {organ.name: organ for organ in organs}
+        """As cuts have made them."""
+        self._whole = dict(self.organs)
+        self._scissors = {
+            name: Scissors(instrument.device.jaw.length)
+            for name, instrument in table.instruments.items()
+            if instrument.device.label == SCISSORS and instrument.device.jaw is not None
+        }
         self._capsules: list[tuple[str, PartCapsule]] = [
             (name, capsule)
             for name, instrument in table.instruments.items()
@@ -119,7 +126,8 @@ class SoftTissue(Coupling):
             if len(organ.fixed):
                 self.bodies[organ.name].fix(organ.fixed)
         self._supports = Supports(self.organs, self.bodies, field)
-        self._seen = {organ.name: EmbeddedSurface(organ.surface, self.bodies[organ.name]) for organ in organs}
+        self.seen = {organ.name: SeenOrgan(organ, self.bodies[organ.name]) for organ in organs}
+        """What is to be drawn of each organ."""
         self._time, self.fault = 0.0, ""
         self.loads: list[Load] = []
         """What pushes on the instruments now."""
@@ -152,10 +160,6 @@ class SoftTissue(Coupling):
             if any(load.force)
         )
 
-    def vertices(self) -> dict[str, NDArray[np.float32]]:
-        """Return where the vertices of each organ's surface are [m], world frame."""
-        return {name: surface.update()[0] for name, surface in self._seen.items()}
-
     def reset(self) -> None:
         """Put everything back to the start."""
         self.restore(*self._start)
@@ -181,7 +185,9 @@ class SoftTissue(Coupling):
         for name in self.bodies:
             self._move(name, duration, now)
         for name, (links, angle) in now.items():
-            if self._table.instruments[name].device.jaw is not None:
+            if name in self._scissors:
+                self._snip(name, links, angle)
+            elif self._table.instruments[name].device.jaw is not None:
                 self._work_jaws(name, links, angle)
             self._angles[name] = angle
 
@@ -202,7 +208,8 @@ class SoftTissue(Coupling):
             holding = (hold is not None and hold.organ == name) or self._leaving.get(instrument) == name
             # Jaws that hold press no more: the springs of the grasp stand for both. Having let go they are in the midst
             # of the tissue, and press again once they are clear of it.
-            tools.append(there if near and not (holding and capsule.part != "shaft") else None)
+            sharp = instrument in self._scissors and capsule.part in BLADES
+            tools.append(there if near and not sharp and not (holding and capsule.part != "shaft") else None)
         body.set_tools(tools)
         for instrument, hold in self._holds.items():
             if hold.organ == name:
@@ -273,6 +280,24 @@ class SoftTissue(Coupling):
                 self._holds[name] = JawHold(organ, grasp, limit, angle)
                 return
 
+    def _snip(self, name: str, links: dict[str, NDArray[np.float64]], angle: float) -> None:
+        """Part what the blades pass over as they close."""
+        if angle >= self._angles[name] - 1e-6:
+            return
+        pose = blades_pose(jaw_pose(self._table.instruments[name].device, links))
+        for organ, body in self.bodies.items():
+            cuts = self._scissors[name].close(body, pose, max(self._angles[name], 0.0), max(angle, 0.0))
+            if cuts:
+                for cut in cuts:
+                    self.organs[organ] = part_organ(self.organs[organ], cut)
+                self.seen[organ].part(cuts)
+                self._take_over(organ)
+
+    def _take_over(self, organ: str) -> None:
+        """Go along with an organ whose nodes are others now."""
+        self._skins[organ] = np.unique(self.organs[organ].mesh.surface)
+        self._supports = Supports(self.organs, self.bodies, self._field)
+
     def _clear(self, name: str, links: dict[str, NDArray[np.float64]]) -> bool:
         """Tell whether the jaws of an instrument are away from the organ that they let go of."""
         organ = self._leaving[name]
@@ -299,15 +324,10 @@ class SoftTissue(Coupling):
     def save(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return all that the tissue's future depends on, as JSON values and arrays."""
         arrays: dict[str, NDArray[Any]] = {}
-        grasps: dict[str, list[list[float]]] = {}
+        organs: dict[str, dict[str, Any]] = {}
         for name, body in self.bodies.items():
-            state = body.save_state()
-            arrays |= {f"{name}/{key}": values for key, values in state.arrays.items()}
-            arrays |= {f"{name}/tool/{key}": values for key, values in state.tools.items()}
-            grasps[name] = [[grasp.stiffness, grasp.limit, grasp.reach] for grasp in state.grasps]
-            for index, grasp in enumerate(state.grasps):
-                for key in ("nodes", "T_world_jaw", "anchors", "slipped", "held"):
-                    arrays[f"{name}/grasp{index}/{key}"] = np.array(getattr(grasp, key))
+            organs[name], parts = pack_organ(self.organs[name], body, self.seen[name].skin.binding)
+            arrays |= parts
         plain = {
             "time": self._time,
             "fault": self.fault,
@@ -315,7 +335,7 @@ class SoftTissue(Coupling):
             "holds": {name: asdict(hold) for name, hold in self._holds.items()},
             "angles": dict(self._angles),
             "leaving": dict(self._leaving),
-            "grasps": grasps,
+            "organs": organs,
         }
         return plain, arrays
 
@@ -326,53 +346,26 @@ class SoftTissue(Coupling):
             InputError: It is of other organs or instruments, or damaged.
         """
         try:
-            states = {name: self._parse(name, body, plain, arrays) for name, body in self.bodies.items()}
+            found = {
+                name: unpack_organ(self._whole[name], body, float(plain["time"]), plain["organs"][name], arrays)
+                for name, body in self.bodies.items()
+            }
             loads = [_load(load) for load in plain["loads"]]
             holds = {name: JawHold(**{**hold, "force": tuple(hold["force"])}) for name, hold in plain["holds"].items()}
             angles = {name: float(plain["angles"][name]) for name in self._angles}
             time, fault, leaving = float(plain["time"]), str(plain["fault"]), dict(plain["leaving"])
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"saved state of soft tissue: expected one of this scene, found {error!r}") from error
-        for name, state in states.items():
+        for name, (state, organ, binding) in found.items():
+            cut = self.organs[name] is not self._whole[name] or binding is not None
             self.bodies[name].restore_state(state)
+            if cut:
+                self.organs[name] = organ
+                self.seen[name].put(binding)
+                self._take_over(name)
         self.loads, self._holds, self._angles, self._time, self.fault = loads, holds, angles, time, fault
         self._leaving = leaving
         self._place_rigid()
-
-    def _parse(
-        self, name: str, body: SoftBody, plain: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
-    ) -> SoftState:
-        now = body.save_state()
-
-        def like(key: str, values: NDArray[Any]) -> NDArray[Any]:
-            found = arrays[f"{name}/{key}"]
-            if found.shape != values.shape or found.dtype != values.dtype or not np.isfinite(found).all():
-                raise InputError(
-                    f"saved state of {name}: expected finite {key} of {values.dtype} {values.shape}, "
-                    f"found {found.dtype} {found.shape}"
-                )
-            return found.copy()
-
-        grasps = []
-        for index, (stiffness, limit, reach) in enumerate(plain["grasps"][name]):
-            part = {
-                key: arrays[f"{name}/grasp{index}/{key}"].copy()
-                for key in ("nodes", "T_world_jaw", "anchors", "slipped", "held")
-            }
-            count = len(part["nodes"])
-            if part["anchors"].shape != (count, 3) or not (part["nodes"] >= 0).all() or count == 0:
-                raise InputError(f"saved state of {name}: expected a grasp of nodes, found {part['anchors'].shape}")
-            if part["nodes"].max() >= len(body.mesh.nodes):
-                raise InputError(f"saved state of {name}: expected nodes of this mesh, found {part['nodes'].max()}")
-            grasps.append(Grasp(stiffness=stiffness, limit=limit, reach=reach, **part))
-        return SoftState(
-            uncut=now.uncut,
-            mesh=now.mesh,
-            time=float(plain["time"]),
-            arrays={key: like(key, values) for key, values in now.arrays.items()},
-            tools={key: like(f"tool/{key}", values) for key, values in now.tools.items()},
-            grasps=tuple(grasps),
-        )
 
 
 def _load(plain: Mapping[str, Any]) -> Load:

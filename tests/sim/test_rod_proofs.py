@@ -109,8 +109,8 @@ def colon():
     return patient, patient_wall_distance(patient)
 
 
-def test_no_sign_of_ten_thousand_is_wrong(colon):
-    """Against rays by Embree: none at the grid's nodes; between them none farther off than half a cell."""
+def test_the_grid_that_the_rod_feels_has_hardly_a_wrong_sign(colon):
+    """Against rays by Embree: none at the grid's nodes; between them one in 200, none farther off than half a cell."""
     patient, wall = colon
     surface = colon_lumen(patient)[1]
     mesh = trimesh.Trimesh(surface.vertices, surface.triangles, process=False)
@@ -137,4 +137,4 @@ def wrong_signs(patient, wall, mesh, points):
     inside = mesh.contains(points)
     assert len(points) > 9_000
     assert 0.2 < inside.mean() < 0.9
-    return len(points), points[(wall.distance(points) > 0) != inside]
+    return len(points), points[(wall.interpolate(points)[0] > 0) != inside]

@@ -76,16 +76,16 @@ def test_interpolation_is_trilinear(tube):
     axes = [tube.origin[k] + tube.spacing * np.arange(n) for k, n in enumerate(tube.values.shape)]
     points = rng.uniform([a[0] for a in axes], [a[-1] for a in axes], (500, 3))
     expected = RegularGridInterpolator(axes, tube.values.astype(np.float64))(points)
-    np.testing.assert_allclose(tube.distance(points), expected, atol=1e-7)
+    np.testing.assert_allclose(tube.interpolate(points)[0], expected, atol=1e-7)
     step = 1e-6
-    _, gradient = tube.query(points)
+    _, gradient = tube.interpolate(points)
     for axis in range(3):
         ahead = points.copy()
         ahead[:, axis] += step
         same_cell = np.all(
             np.floor((ahead - tube.origin) / tube.spacing) == np.floor((points - tube.origin) / tube.spacing), axis=1
         )
-        slope = (tube.distance(ahead) - tube.distance(points)) / step
+        slope = (tube.interpolate(ahead)[0] - tube.interpolate(points)[0]) / step
         np.testing.assert_allclose(gradient[same_cell, axis], slope[same_cell], atol=2e-3)
 
 
