@@ -17,7 +17,7 @@ def test_the_finer_outside_is_closed_and_as_large():
 def test_the_cut_opens_and_keeps_its_volume():
     told = [record for _, record in cut_block((48, 36), 0, 1)]
     assert len(told) == PICTURES
-    assert told[-1]["cut_faces"] > 200
+    assert told[-1]["cut_faces"] > 100  # 52 mm long, 13 mm deep, in cells of 5 mm with two triangles on each side
     assert all(abs(record["volume"] - 1) < 0.01 for record in told)
     faces = [record["cut_faces"] for record in told]
     assert faces == sorted(faces)
