@@ -110,9 +110,16 @@ def cut_block(size: tuple[int, int], seed: int, threads: int) -> Iterator[tuple[
                     "time": round(body.time, 6),
                     "phase": "cut" if picture < _CUT else "pull",
                     "cut_faces": len(body.mesh.cut_faces),
+                    "longest_skin_edge": _longest(skin.update()[0], skin.triangles),
                     "volume": float(body.mesh.volumes.sum() / volume),
                 },
             )
+
+
+def _longest(vertices: NDArray[np.float32], triangles: NDArray[np.int32]) -> float:
+    """Return the longest edge of triangles [m]."""
+    corners = vertices[triangles].astype(np.float64)
+    return float(np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max())
 
 
 def _tool(share: float) -> Float[np.ndarray, "4 4"]:

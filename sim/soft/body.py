@@ -57,6 +57,11 @@ class SoftBody:
         self._aims: dict[int, NDArray[np.float64]] = {}
 
     @property
+    def uncut(self) -> TetMesh:
+        """What the body was made of; `mesh` is what cuts have made of it, element for element."""
+        return self._uncut
+
+    @property
     def positions(self) -> NDArray[np.float64]:
         """Nodes [m], shape (n, 3); a copy."""
         return np.array(self._solver.x.pull(), dtype=np.float64)

@@ -35,7 +35,56 @@ def cut_surface(surface: EmbeddedSurface, cuts: Sequence[Cut]) -> EmbeddedSurfac
         binding = _cut_binding(binding, cut)
     if cuts and cuts[-1].mesh is not surface.body.mesh:
         raise InputError(f"{surface.body.name}: expected all cuts up to now, found the last of another body or time")
-    return EmbeddedSurface(binding, surface.body) if cuts else surface
+    return EmbeddedSurface(_torn(binding, surface.body.uncut, surface.body.mesh), surface.body) if cuts else surface
+
+
+def _torn(skin: Binding, uncut: TetMesh, mesh: TetMesh) -> Binding:
+    """Let triangles that span the open cut go with one of its sides, as flaps of that lip.
+
+    They are left where a blade stopped within a triangle and went on. Two elements that had a node in common and have
+    none now are on different sides, and so are two that had a neighbour in common. A corner on the other side gets a
+    copy that is bound to the tissue on this one.
+    """
+    at = np.zeros(len(mesh.nodes), np.bool_)
+    at[mesh.face_corners(mesh.cut_faces)] = True
+    beside = at[mesh.tets].any(axis=1)[skin.tet]
+    rows = np.flatnonzero(beside[skin.triangles].any(axis=1))
+    hosts = skin.tet[skin.triangles[rows]]
+    apart = np.zeros((len(rows), 3, 3), np.bool_)
+    for i, j in ((0, 1), (1, 2), (2, 0)):
+        first, second = hosts[:, i], hosts[:, j]
+        near = _share_a_node(uncut, first, second)
+        pair = near & ~_share_a_node(mesh, first, second)
+        for far in np.flatnonzero(~near):
+            whole, now = (_next_to_each_other(one, int(first[far]), int(second[far])) for one in (uncut, mesh))
+            pair[far] = whole and not now
+        apart[:, i, j] = apart[:, j, i] = pair
+    stays = apart.sum(axis=2).argmin(axis=1)
+    row, corner = np.nonzero(apart[np.arange(len(rows)), stays])
+    host = hosts[row, stays[row]]
+    copies = skin.rest[skin.triangles[rows[row], corner]]
+    around = mesh.nodes[mesh.tets[host]]
+    edges = (around[:, 1:] - around[:, :1]).transpose(0, 2, 1)
+    inner = np.linalg.solve(edges, (copies - around[:, 0])[..., None])[..., 0]
+    triangles = skin.triangles.copy()
+    triangles[rows[row], corner] = len(skin.rest) + np.arange(len(row))
+    return Binding(
+        np.concatenate([skin.rest, copies]),
+        triangles,
+        np.concatenate([skin.tet, host]),
+        np.concatenate([skin.shares, np.column_stack([1 - inner.sum(axis=1), inner])]),
+        skin.uncut,
+    )
+
+
+def _share_a_node(mesh: TetMesh, first: NDArray[np.integer], second: NDArray[np.integer]) -> NDArray[np.bool_]:
+    return np.asarray((mesh.tets[first][:, :, None] == mesh.tets[second][:, None]).any(axis=(1, 2)))
+
+
+def _next_to_each_other(mesh: TetMesh, first: int, second: int) -> bool:
+    """Tell whether an element has a node in common with both."""
+    around = mesh.tets[np.isin(mesh.tets, mesh.tets[first]).any(axis=1)]
+    return bool(np.isin(mesh.tets[second], around).any())
 
 
 def laid_open(body: SoftBody, surface: EmbeddedSurface | None = None) -> EmbeddedSurface | None:

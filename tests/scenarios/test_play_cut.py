@@ -19,6 +19,8 @@ def test_the_cut_opens_and_keeps_its_volume():
     assert len(told) == PICTURES
     assert told[-1]["cut_faces"] > 100  # 52 mm long, 13 mm deep, in cells of 5 mm with two triangles on each side
     assert all(abs(record["volume"] - 1) < 0.01 for record in told)
+    # No skin bridges the cut, which opens by 10 mm: edges are 3.5 mm long at most before they are stretched.
+    assert max(record["longest_skin_edge"] for record in told) < 0.007
     faces = [record["cut_faces"] for record in told]
     assert faces == sorted(faces)
     assert abs(way(np.linspace(0, 1, 9))[:, 1]).max() == 0
