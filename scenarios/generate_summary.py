@@ -31,7 +31,8 @@ def summary_lines(
     by_split = {split: sum(info.count for info in infos) for split, infos in shards.items()}
     frames = sum(by_split.values())
     size = sum(info.bytes for infos in shards.values() for info in infos)
-    patients = sum(map(len, shards.values()))
+    count = sum(map(len, shards.values()))
+    patients = f"{count} patient" if count == 1 else f"{count} patients"
     each = max(frames, 1)
     splits = ", ".join(f"{split} {count}" for split, count in by_split.items() if count)
     largest = sorted(member_bytes.items(), key=lambda item: (-item[1], item[0]))
@@ -39,7 +40,7 @@ def summary_lines(
     rate = f", {recorded / seconds:.2f} frames/s" if recorded and seconds > 0 else ""
     kept = f"; {frames - recorded} were there already" if recorded < frames else ""
     return [
-        f"{frames} frames of {patients} patients ({splits}), {size / 1e6:.1f} MB",
+        f"{frames} frames of {patients} ({splits}), {size / 1e6:.1f} MB",
         f"kB a frame: {size / each / 1000:.1f} in a shard; {members}",
         f"recorded {recorded} frames in {seconds:.1f} s{rate}{kept}",
     ]
