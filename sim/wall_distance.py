@@ -40,7 +40,7 @@ class WallDistance:
     def query(self, points: Float[np.ndarray, "n 3"]) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n 3"]]:
         """Measure at world points [m]: to the triangles where the grid alone may have the wrong sign, else by the grid.
 
-        The triangles are asked within a quarter of a spacing of the wall, beside leaves and edges within 0.87 of one,
+        The triangles are asked within 0.15 spacings of the wall, beside leaves and edges within 0.87 of one,
         about orifices, and wherever no node of the grid vouches for the sign; elsewhere, and where no surface is known,
         this is `interpolate`.
 

@@ -17,7 +17,7 @@ from sim import wall_kernels, wall_surface_kernels
 from sim.pseudonormals import pseudonormals
 from sim.wall_building import BAND, TUNNEL, TUNNEL_INSIDE, combined, drop_orifices
 
-_NEAR = 0.25
+_NEAR = 0.15
 """Spacings from the wall, by the grid, up to which the triangles are asked even where the sign is known."""
 _ERROR = 0.87
 """Spacings by which the grid can be wrong: sum(w |p - n|) <= sqrt(sum(w |p - n|^2)) for weights w of the nodes n."""
