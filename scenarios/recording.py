@@ -16,6 +16,7 @@ from assets.labels import load_labels
 from assets.sources import load_source
 from scenarios.cameras import camera_named
 from scenarios.catalogue import driver_named, scenario_named
+from scenarios.free_memory import return_free_memory
 from scenarios.generate_summary import Refused
 from scenarios.interface import Task
 from scenarios.loop import Moment, run_episode
@@ -138,6 +139,8 @@ def _record(piece: Piece) -> ShardInfo:
         raise BadPatientError(str(error)) from error
     info = write_shard(piece.path, samples)
     write_notes(piece.path, info, samples)
+    del samples
+    return_free_memory()
     return info
 
 
