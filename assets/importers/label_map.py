@@ -19,6 +19,7 @@ from assets.importers.label_volume import LabelVolume, read_label_volume
 from assets.importers.landmark_file import read_landmarks, with_given
 from assets.importers.liver import part_liver
 from assets.importers.organ_surfaces import Occupied, organ_surfaces
+from assets.importers.tubes import with_tube_lines
 from assets.labels import load_labels
 from assets.lumen.alterations import ADDED, CAUSES, REMOVED
 from assets.lumen.colon import Colon, ColonOptions, build_colon
@@ -172,8 +173,9 @@ def import_labels(
         provenance=provenance,
     )
     if options.organs:
-        say("telling lumens from walls, and following the airways")
+        say("telling lumens from walls, and following airways, gut and vessels")
         patient = with_airway_tree(with_lumens(patient, volume, options.organ_edge_mm * 1e-3), volume)
+        patient = with_tube_lines(patient, volume, say)
     if options.couinaud:
         say("parting the liver")
         patient = part_liver(patient, volume, of_liver)

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
-from scipy.spatial import cKDTree
-from skimage.measure import marching_cubes
 
+from assets.lumen.boundary import boundary_points
 from assets.lumen.curves import arc_lengths, interpolated, resampled, smoothed
 from assets.lumen.grid import Grid, resample
 from assets.lumen.skeleton_graph import Edge, SkeletonGraph, skeleton_graph
@@ -244,8 +243,7 @@ def _join(root: _Node) -> None:
 
 def _smooth(root: _Node, occupancy: NDArray[np.float32], grid: Grid) -> _Node:
     """Space the points of every branch evenly, take the voxels' steps out, and measure the radius to the boundary."""
-    corners = marching_cubes(np.pad(occupancy, 1), 0.5)[0].astype(np.float64) - 1.0
-    boundary = cKDTree(grid.to_world(corners))
+    boundary = boundary_points(occupancy, grid)
     for node in _walk(root):
         even = resampled(node.points, SPACING)
         if len(even) > 3:

@@ -119,7 +119,11 @@ def _pushed_apart(points: NDArray[np.float64], clearance: float) -> tuple[NDArra
 
 
 def recentred(
-    points: Float64[np.ndarray, "n 3"], depth: Float32[np.ndarray, "i j k"], grid: Grid
+    points: Float64[np.ndarray, "n 3"],
+    depth: Float32[np.ndarray, "i j k"],
+    grid: Grid,
+    *,
+    smoothing: float = RECENTRING_SMOOTHING,
 ) -> NDArray[np.float64]:
     """Move a line towards the middle of the lumen, across its own direction; the first point stays.
 
@@ -127,6 +131,7 @@ def recentred(
         points: `SPACING` apart, RAS [m].
         depth: Distance to the wall [m]; 0 outside.
         grid: Of the field.
+        smoothing: Standard deviation of the Gaussian along the line that the move as a whole is smoothed by [m].
     """
     soft = ndimage.gaussian_filter(depth, 1.0)
     start = points
@@ -142,6 +147,6 @@ def recentred(
         move[0] = 0.0
         points = points + move
     # A pouch on one side draws the line aside by millimetres: the move as a whole is smoothed, or it would make bends.
-    whole = ndimage.gaussian_filter1d(points - start, RECENTRING_SMOOTHING / SPACING, axis=0)
+    whole = ndimage.gaussian_filter1d(points - start, smoothing / SPACING, axis=0)
     whole[0] = 0.0
     return resampled(start + whole, SPACING)
