@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from assets.errors import InputError
 from assets.sources import load_source, resolve_patients
 from scenarios.colonoscopy import endoscope_camera
+from scenarios.lumen_line import lumen_line
 from scenarios.pictures import image_bytes
 from scenarios.progress import progress
 from scenarios.render_command import poses_along, settled
@@ -79,14 +80,15 @@ def gallery(options: GalleryOptions) -> None:
 
 
 def _along(source: str, options: GalleryOptions) -> tuple[list[Frame], list[Frame]]:
-    """Return frames along a patient's first centreline, and one of them under other looks."""
+    """Return frames along a patient's first centreline in a lumen, and one of them under other looks."""
     patient = load_source(source)
-    if not patient.centrelines:
-        raise InputError(f"gallery: expected a patient with a centreline, found none in {source}")
+    line = lumen_line(patient)
+    if line is None:
+        raise InputError(f"gallery: expected a patient with a centreline in a lumen, found none in {source}")
     rng = np.random.default_rng(options.seed)
     looks = [draw_appearance(rng) for _ in range(_COLUMNS - 1)] + [Appearance(narrow_band=True)]
     with Renderer(objects_of(patient), endoscope_camera(options.size, options.size)) as renderer:
-        frames = [settled(renderer, pose) for pose in poses_along(patient.centrelines[0], _COLUMNS)]
+        frames = [settled(renderer, pose) for pose in poses_along(line, _COLUMNS)]
         pose = frames[_COLUMNS // 2].T_world_camera
         exposures = [_exposure(renderer, pose, look) for look in looks]
         shadowed = LightSettings(shadows=True)

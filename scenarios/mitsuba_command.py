@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from assets.errors import InputError
 from assets.sources import load_source
 from scenarios.figures import Figure
+from scenarios.lumen_line import lumen_line
 from scenarios.pictures import image_bytes
 from scenarios.render_command import poses_along
 from scenarios.runs import start_run
@@ -66,15 +67,18 @@ def export_scene(options: ExportSceneOptions) -> list[Figure]:
         pixels that see something.
 
     Raises:
-        InputError: The patient has no centreline, or Mitsuba is asked for and not there.
+        InputError: The patient has no centreline in a lumen, or Mitsuba is asked for and not there.
         OSError: The folder cannot be written.
     """
     patient = load_source(options.patient)
-    if not patient.centrelines:
-        raise InputError(f"export-scene: expected a patient with a centreline, found none in {options.patient}")
+    line = lumen_line(patient)
+    if line is None:
+        raise InputError(
+            f"export-scene: expected a patient with a centreline in a lumen, found none in {options.patient}"
+        )
     start_run(options.out, "trocar export-scene", options)
     objects = objects_of(patient)
-    pose = poses_along(patient.centrelines[0], _VIEWS)[round(options.at * (_VIEWS - 1))]
+    pose = poses_along(line, _VIEWS)[round(options.at * (_VIEWS - 1))]
     camera = Camera.with_fov(*options.size, _FOV_DEG, model="pinhole")
     write_scene(options.out, objects, camera, pose, exposure=options.exposure, samples=options.samples)
     if not options.compare:

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from assets.labels import label_id
 from assets.materials import load_materials
-from assets.mesh_check import winding_number
 from assets.patient import Patient
 from assets.transforms import look_along
 from scenarios.colonoscopy import endoscope_camera
+from scenarios.lumen_line import lumen_line
 from scenarios.pictures import film_strip
 from sim.camera import Camera
 from sim.render.appearance import Appearance, LightSettings
@@ -85,16 +85,11 @@ def _box(item: SceneObject) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 def _inside(patient: Patient) -> UInt8[np.ndarray, "h w 3"] | None:
     """Return what an endoscope sees some way along the first centreline that runs through a lumen."""
-    places = [(line.points, min(int(_INSIDE * len(line.points)), len(line.points) - 2)) for line in patient.centrelines]
-    lumens = [organ.surface for organ in patient.organs if organ.kind == "lumen"]
-    inner = (
-        (points, index)
-        for points, index in places
-        if any(winding_number(lumen, points[[index]])[0] > 0.5 for lumen in lumens)
-    )
-    points, index = next(inner, (None, 0))
-    if points is None:
+    line = lumen_line(patient)
+    if line is None:
         return None
+    points = line.points
+    index = min(int(_INSIDE * len(points)), len(points) - 2)
     forward = points[min(index + 12, len(points) - 1)] - points[index]
     up = np.cross(forward, np.eye(3)[np.argmin(np.abs(forward))])
     camera = endoscope_camera(_SIZE, _SIZE)

@@ -16,6 +16,7 @@ from assets.patient import Centreline, Patient
 from assets.sources import load_source
 from assets.transforms import compose, parallel_frames, unit
 from scenarios.colonoscopy import endoscope_camera
+from scenarios.lumen_line import lumen_line
 from scenarios.pictures import depth_colours, film_strip, id_colours, image_bytes, normal_colours
 from scenarios.progress import progress
 from scenarios.recording import Wanted
@@ -98,19 +99,22 @@ def render(options: RenderOptions) -> None:
 
 
 def find_centreline(patient: Patient, name: str | None) -> Centreline:
-    """Return the patient's centreline of this name, or its first.
+    """Return the patient's centreline of this name, or its first in a lumen.
 
     Raises:
         InputError: There is none.
     """
     if not patient.centrelines:
         raise InputError(f"{patient.name}: expected a patient with a centreline, found none")
+    known = ", ".join(line.name for line in patient.centrelines)
     if name is None:
-        return patient.centrelines[0]
+        inner = lumen_line(patient)
+        if inner is None:
+            raise InputError(f"{patient.name}: expected a centreline in a lumen, found none; name one of {known}")
+        return inner
     for line in patient.centrelines:
         if line.name == name:
             return line
-    known = ", ".join(line.name for line in patient.centrelines)
     raise InputError(f"{patient.name}: expected a centreline of {known}, found {name!r}")
 
 
