@@ -37,13 +37,17 @@ def test_cameras_lie_on_the_centreline_and_look_ahead() -> None:
     np.testing.assert_allclose(np.abs(poses[:, 1, :3]).max(axis=1), 1, atol=1e-6)
 
 
-def test_a_centreline_is_found_by_name() -> None:
-    patient = Patient("p", "s", "l", (), (arc_of_a_circle(), replace(arc_of_a_circle(), name="ileum")))
-    assert find_centreline(patient, None).name == "colon"
-    assert find_centreline(patient, "ileum").name == "ileum"
-    with pytest.raises(InputError, match="expected a centreline of colon, ileum, found 'airway'"):
+def test_a_centreline_is_found_by_name_or_in_a_lumen(tube_patient: Patient) -> None:
+    (inner,) = tube_patient.centrelines
+    solid = replace(inner, name="aorta", points=inner.points + np.array([0.5, 0, 0]))
+    patient = replace(tube_patient, centrelines=(solid, inner))
+    assert find_centreline(patient, None) is inner
+    assert find_centreline(patient, "aorta") is solid
+    with pytest.raises(InputError, match=f"expected a centreline of aorta, {inner.name}, found 'airway'"):
         find_centreline(patient, "airway")
-    with pytest.raises(InputError, match="found none"):
+    with pytest.raises(InputError, match="in a lumen, found none; name one of aorta"):
+        find_centreline(replace(patient, centrelines=(solid,)), None)
+    with pytest.raises(InputError, match="with a centreline, found none"):
         find_centreline(replace(patient, centrelines=()), None)
 
 
