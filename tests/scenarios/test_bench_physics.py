@@ -26,6 +26,7 @@ def test_every_part_is_measured(figures):
         "physics.wall.pybullet60.ms",
         "physics.wall.query60.vs_pybullet",
         "physics.wall.query.us",
+        "physics.wall.grid.us",
         "physics.wall.getclosestpoints.us",
         "physics.wall.vs_getclosestpoints",
         "physics.wall.apart.mm",

@@ -13,14 +13,18 @@ from scenarios.truth import nothing_seen
 from sim.camera import Camera
 
 
-def test_a_model_for_colonoscopy_comes_with_its_card():
-    path = shipped_model("colonoscopy")
+@pytest.mark.parametrize(
+    ("task", "validated"), [("colonoscopy", "synth:colon:56-69"), ("liver_survey", "synth:abdomen:15-16")]
+)
+def test_a_model_for_each_task_comes_with_its_card(task, validated):
+    path = shipped_model(task)
     assert path.stat().st_size <= 10e6
     card = path.with_suffix(".md").read_text()
     assert "not a medical device" in card
     _, config = load_model(path)
     assert config.size == "S"
-    assert "synth:colon:28-41" in card  # whom it was calibrated on; none of those that it is judged on
+    assert config.task.name == task
+    assert validated in card  # whom it was calibrated on; none of those that it is judged on
 
 
 def test_it_drives_where_no_model_is_named():
@@ -32,8 +36,10 @@ def test_it_drives_where_no_model_is_named():
 
 
 def test_a_task_without_one_is_told():
-    with pytest.raises(InputError, match=r"expected --model FILE for liver_survey, found none; .* for colonoscopy"):
-        shipped_model("liver_survey")
+    with pytest.raises(
+        InputError, match=r"expected --model FILE for bronchoscopy, found none; .* for colonoscopy, liver_survey"
+    ):
+        shipped_model("bronchoscopy")
 
 
 def test_a_model_for_another_task_is_refused_in_one_line():

@@ -37,7 +37,8 @@ def test_a_wall_at_rest_is_where_the_rigid_one_is(straight, tube_patient):
     rng = np.random.default_rng(0)
     points = np.column_stack([rng.uniform(-0.022, 0.022, (2000, 2)), rng.uniform(0.02, 0.18, 2000)])
     near = rest.distance(points) > -0.003
-    np.testing.assert_allclose(straight.grid.distance(points[near]), rest.distance(points[near]), atol=1e-6)
+    # Both from a grid's nodes: the soft wall has no triangles to ask beside them.
+    np.testing.assert_allclose(straight.grid.distance(points[near]), rest.interpolate(points[near])[0], atol=1e-6)
 
 
 def test_insufflation_widens_a_tube_as_the_closed_form_says(straight):
