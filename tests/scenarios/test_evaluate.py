@@ -134,8 +134,8 @@ def test_no_usable_patient_at_all_is_refused(options, tmp_path):
 
 
 def test_the_driver_model_needs_a_model_where_none_comes_with_trocar(options, tmp_path):
-    with pytest.raises(InputError, match="--model FILE for liver_survey"):
-        run_evaluation(replace(options, drivers=("model",), scenario="liver_survey", out=tmp_path / "none"))
+    with pytest.raises(InputError, match="--model FILE for bronchoscopy"):
+        run_evaluation(replace(options, drivers=("model",), scenario="bronchoscopy", out=tmp_path / "none"))
 
 
 def test_a_users_network_drives(options, tmp_path):
