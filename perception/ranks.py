@@ -68,6 +68,21 @@ class Ranks:
         return bool(told)
 
 
+def told_ranks() -> Ranks:
+    """Return which of the processes that `torchrun` started this is; without it the only one.
+
+    Raises:
+        InputError: torchrun's variables are there in part, or are no numbers.
+    """
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+    given = {name: os.environ[name] for name in names if name in os.environ}
+    if "WORLD_SIZE" not in given:
+        return Ranks()
+    if len(given) < len(names) or not all(value.isdigit() for value in given.values()):
+        raise InputError(f"train: expected {', '.join(names)} as torchrun sets them, found {given}")
+    return Ranks(int(given["RANK"]), int(given["WORLD_SIZE"]), int(given["LOCAL_RANK"]))
+
+
 @contextmanager
 def joined_ranks(device: str) -> Iterator[Ranks]:
     """Join the processes that `torchrun` started; without it this process is alone.
@@ -76,16 +91,9 @@ def joined_ranks(device: str) -> Iterator[Ranks]:
         device: Type of the device that trains: NCCL carries the gradients of CUDA devices, Gloo those of CPUs.
 
     Raises:
-        InputError: torchrun's variables are there in part, or are no numbers.
+        InputError: torchrun's variables are there in part or are no numbers, or there is no CUDA device a process.
     """
-    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-    given = {name: os.environ[name] for name in names if name in os.environ}
-    if "WORLD_SIZE" not in given:
-        yield Ranks()
-        return
-    if len(given) < len(names) or not all(value.isdigit() for value in given.values()):
-        raise InputError(f"train: expected {', '.join(names)} as torchrun sets them, found {given}")
-    ranks = Ranks(int(given["RANK"]), int(given["WORLD_SIZE"]), int(given["LOCAL_RANK"]))
+    ranks = told_ranks()
     if ranks.count == 1:
         yield ranks
         return

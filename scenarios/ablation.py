@@ -81,7 +81,7 @@ def ablation(options: AblationOptions) -> list[Figure]:
     """
     start_run(options.out, "trocar ablation", options)
     figures = list[Figure]()
-    for name, left in (("everything", None), *((f"without_{one}", one) for one in options.without)):
+    for name, left in ((EVERYTHING, None), *((f"without_{one}", one) for one in options.without)):
         folder = options.out / name
         data = recording(options, left)
         generate(data)

@@ -1,7 +1,6 @@
 """`trocar train`: the training of `perception`, in a run folder of its own, with figures as every command has them."""
 
-import os
-
+from perception.ranks import told_ranks
 from perception.train import train
 from perception.train_options import TrainOptions
 from scenarios.figures import Figure
@@ -16,6 +15,6 @@ def run_training(options: TrainOptions) -> list[Figure]:
         OSError: The folder cannot be written.
     """
     # The training itself finds out whether the data are the same; they may have moved since.
-    if os.environ.get("RANK", "0") == "0":  # of the processes that torchrun starts the first
+    if told_ranks().leads:
         start_run(options.out, "trocar train", options, free=(*FREE, "data", "quiet"))
     return [Figure(**one) for one in train(options)]

@@ -64,10 +64,8 @@ def with_given(patient: Patient, given: Mapping[str, Float64[np.ndarray, "3"]], 
     low, high = corners.min(axis=0) - BEYOND, corners.max(axis=0) + BEYOND
     for name, point in given.items():
         if (point < low).any() or (point > high).any():
-            box, place = (
-                [np.round(corner * 1e3).astype(int).tolist() for corner in (low, high)],
-                np.round(point * 1e3, 1),
-            )
+            box = [np.round(corner * 1e3).astype(int).tolist() for corner in (low, high)]
+            place = np.round(point * 1e3, 1)
             raise InputError(
                 f"expected landmarks in RAS mm near the organs, {box[0]} to {box[1]}, found {name} at {place.tolist()} "
                 f"in {where}"
