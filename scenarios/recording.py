@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -148,8 +148,8 @@ def _played(piece: Piece) -> list[Sample]:
     options = piece.options
     samples: list[Sample] = []
     patient = load_source(piece.patient)
-    # the patient's own seed: no other patient, and no number of workers, changes it
-    base = zlib.crc32(f"{options.seed}/{piece.patient}".encode())
+    # the patient's own seed: no other patient, no number of workers and no place of its folder changes it
+    base = zlib.crc32(f"{options.seed}/{PurePath(piece.patient).name}".encode())
     scenario = scenario_named(options.scenario)
     task = scenario.task
     make = task.camera if options.camera is None else partial(camera_named, options.camera)

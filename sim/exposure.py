@@ -27,7 +27,9 @@ class AutoExposure:
                 "exposure: expected a target within 0 and 1, a positive settling time and gains around 1, "
                 f"found {target}, {settling_time}, {lowest} to {highest}"
             )
-        self._target, self._settling_time, self._range = target, settling_time, (lowest, highest)
+        self.target = target
+        """Mean linear luminance that it approaches, 1 is full scale."""
+        self._settling_time, self._range = settling_time, (lowest, highest)
         self.gain = 1.0
         """The device's reading; what the next frame is to be exposed with."""
 
@@ -44,6 +46,6 @@ class AutoExposure:
         """
         share = 1 - math.exp(-dt / self._settling_time)
         # A black picture asks for all the gain there is, at the pace of one that is 16 times too dark.
-        ratio = min(max(self._target / max(metered, 1e-6), 1 / 16), 16.0)
+        ratio = min(max(self.target / max(metered, 1e-6), 1 / 16), 16.0)
         self.reset(self.gain * ratio**share)
         return self.gain
