@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from perception.augment import jitter
 from perception.centres import decode_centres
 from perception.dataset import Batch, Frames, cut_batch
 from perception.detector import logit
 from perception.network_outputs import CENTRE_STRIDE, EndoscopyNet, Outputs
 from perception.operating_point import AlarmRate, best_alarm_shift, looks_of
+from perception.views import STILLS
 
 _BATCH = 16
 _EDGES = np.linspace(-8.0, 8.0, 161)
@@ -52,17 +54,19 @@ class Calibration:
     """And how many false ones there are; None where the task has no alarms."""
 
 
-def calibrate(network: EndoscopyNet, frames: Frames, device: torch.device) -> Calibration:
+def calibrate(network: EndoscopyNet, frames: Frames, device: torch.device, *, stills: bool = False) -> Calibration:
     """Fit all of it and put it into the weights, in place.
 
     Args:
         network: Its mode is left at evaluation.
         frames: Of patients that it was not trained on, as they come.
         device: Where the network is.
+        stills: Make the classes right for pictures that people take of what is sought, with any device: on the frames
+            that show it, altered as widely as the training alters them.
     """
-    sought_shift = best_sought_shift(network, frames, device)
+    sought_shift = best_sought_shift(network, frames, device, stills=stills)
     network.shift_class(frames.task.sought, sought_shift)
-    temperature = best_temperature(network, frames, device)
+    temperature = best_temperature(network, frames, device, stills=stills)
     network.divide_classes(temperature)
     factor = best_depth_scale_factor(network, frames, device)
     network.shift_depth_scale(float(np.log(factor)))
@@ -83,7 +87,7 @@ def calibrate_alarms(network: EndoscopyNet, frames: Frames, device: torch.device
     return shift, rate
 
 
-def best_sought_shift(network: EndoscopyNet, frames: Frames, device: torch.device) -> float:
+def best_sought_shift(network: EndoscopyNet, frames: Frames, device: torch.device, *, stills: bool = False) -> float:
     """Find what to add to the logit of the class that is sought so that its Dice is best in the mean over patients.
 
     Returns:
@@ -93,17 +97,17 @@ def best_sought_shift(network: EndoscopyNet, frames: Frames, device: torch.devic
     shape = (len(_EDGES) + 1,)
     others = {name: np.zeros(shape, np.int64) for name in frames.patients}
     wanted = {name: np.zeros(shape, np.int64) for name in frames.patients}
-    for rows, _, outputs in _outputs(network, frames, device):
+    for rows, batch, outputs in _outputs(network, frames, device, stills=stills):
         logits = outputs.class_logits
         rivals = logits.clone()
         rivals[:, sought] = -torch.inf
         # A pixel is called so when the shift exceeds this.
         needed = (rivals.amax(dim=1) - logits[:, sought]).cpu().numpy()
+        shown = (batch.classes == sought).cpu().numpy()
         for place, row in enumerate(rows):
             bins = np.searchsorted(_EDGES, needed[place], side="left")
-            truth = frames.classes[row] == sought
-            wanted[frames.patients[row]] += np.bincount(bins[truth], minlength=shape[0])
-            others[frames.patients[row]] += np.bincount(bins[~truth], minlength=shape[0])
+            wanted[frames.patients[row]] += np.bincount(bins[shown[place]], minlength=shape[0])
+            others[frames.patients[row]] += np.bincount(bins[~shown[place]], minlength=shape[0])
     curves = [dice_by_shift(wanted[name], others[name]) for name in wanted if wanted[name].sum()]
     if not curves:
         return 0.0
@@ -126,10 +130,10 @@ def dice_by_shift(
     return np.asarray(2 * right / np.maximum(right + wrong + wanted.sum(), 1))
 
 
-def best_temperature(network: EndoscopyNet, frames: Frames, device: torch.device) -> float:
+def best_temperature(network: EndoscopyNet, frames: Frames, device: torch.device, *, stills: bool = False) -> float:
     """Find by what to divide the class logits so that the true classes of every second pixel are likeliest."""
     loss = np.zeros(len(_TEMPERATURES))
-    for _, batch, outputs in _outputs(network, frames, device):
+    for _, batch, outputs in _outputs(network, frames, device, stills=stills):
         logits, truth = outputs.class_logits[..., ::2, ::2], batch.classes[..., ::2, ::2]
         loss += [float(functional.cross_entropy(logits / t, truth, reduction="sum")) for t in _TEMPERATURES]
     return float(_TEMPERATURES[int(np.argmin(loss))])
@@ -221,14 +225,19 @@ class ReliabilityCounts:
 
 
 def _outputs(
-    network: EndoscopyNet, frames: Frames, device: torch.device
+    network: EndoscopyNet, frames: Frames, device: torch.device, *, stills: bool = False
 ) -> Iterator[tuple[NDArray[np.int64], Batch, Outputs]]:
     network.eval()
+    taken = np.flatnonzero(frames.with_sought) if stills else np.arange(len(frames))
     with torch.inference_mode():
-        for start in range(0, len(frames), _BATCH):
-            rows = np.arange(start, min(start + _BATCH, len(frames)))
-            batch = cut_batch(frames, rows, device)
-            yield rows, batch, network(batch.image, batch.log_exposure, batch.rays)
+        for start in range(0, len(taken), _BATCH):
+            rows = taken[start : start + _BATCH]
+            rng = np.random.default_rng(start) if stills else None
+            batch = cut_batch(frames, rows, device, rng, alteration=STILLS)
+            image, log_exposure = batch.image, batch.log_exposure
+            if rng is not None:
+                image, log_exposure = jitter(image, log_exposure, batch.foreign, rng)
+            yield rows, batch, network(image, log_exposure, batch.rays)
 
 
 def sureness(class_logits: Tensor) -> NDArray[np.float32]:

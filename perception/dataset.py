@@ -16,7 +16,7 @@ from perception.checkpoint import check_image_size
 from perception.network_outputs import CENTRE_STRIDE
 from perception.targets import Targets, sample_targets, straight_distance
 from perception.tasks import PerceptionTask
-from perception.views import View, from_another_device, zoomed
+from perception.views import WIDE, Alteration, View, from_another_device, zoomed
 from sim.camera import Camera
 from sim.dataset_index import DatasetIndex, leaks, read_dataset
 from sim.remote import Place
@@ -26,7 +26,6 @@ MAX_BYTES = 3 << 30
 """Default bound of a split in memory [bytes]: 3 GiB, some 32,000 frames of 128 x 128 px."""
 
 _BYTES_A_PIXEL = 6  # three of colour, one of class, two of distance
-_FOREIGN = 0.2  # share of the training frames that are made to look like those of another device
 _LEAST_SIGMA = 0.7  # cells
 _SOUGHT_PIXELS = 12  # fewer than this, at 128 x 128, and a frame does not count as one with a polyp (or instrument)
 
@@ -240,13 +239,12 @@ def cut_batch(
     device: torch.device,
     rng: np.random.Generator | None = None,
     *,
-    widely: bool = True,
+    alteration: Alteration | None = WIDE,
 ) -> Batch:
     """Cut frames out as tensors.
 
     With `rng` each is altered and its truth with it: flipped or turned by quarters where the lens allows it exactly;
-    where they are altered widely some are zoomed, and some made to look like those of another device, whose gain
-    reads 1.
+    with an alteration some are zoomed, and some made to look like those of another device, whose gain reads 1.
     """
     rays, allowed = frames.camera.rays()[0], turns_of(frames.camera)
     views, foreign = [], np.zeros(len(rows), np.bool_)
@@ -263,9 +261,10 @@ def cut_batch(
         )
         if rng is not None:
             view = _turned(view, allowed[rng.integers(len(allowed))])
-            view = zoomed(view, rng) if widely else view
-            foreign[place] = widely and rng.random() < _FOREIGN
-            view = from_another_device(view, rng) if foreign[place] else view
+            if alteration is not None:
+                view = zoomed(view, rng) if rng.random() < alteration.zoomed else view
+                foreign[place] = rng.random() < alteration.foreign
+                view = from_another_device(view, rng) if foreign[place] else view
             if "target" in frames.task.heads and not len(view.centres):  # cut off, or covered
                 view = replace(view, visible=False)
         views.append(view)

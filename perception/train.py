@@ -144,8 +144,8 @@ def _train(options: TrainOptions, device: torch.device, ranks: Ranks) -> list[Fi
                 rng = ranks.generator(options.seed, 2, step)
                 start = step % steps_per_epoch * options.batch
                 rows = ranks.part(order[start : start + options.batch])
-                widely = options.done(step, steps, state.seconds) < options.wide
-                return cut_batch(taught, rows, device, rng, widely=widely), rng
+                alteration = options.alteration(options.done(step, steps, state.seconds))
+                return cut_batch(taught, rows, device, rng, alteration=alteration), rng
 
             for batch, rng in made_ahead(cut, range(state.step, (epoch + 1) * steps_per_epoch)):
                 image, log_exposure = jitter(batch.image, batch.log_exposure, batch.foreign, rng)
@@ -213,7 +213,7 @@ def _train(options: TrainOptions, device: torch.device, ranks: Ranks) -> list[Fi
 
         # What is sought was shown more often than they come: beliefs are made right for the held-out patients.
         before = measure(state.average, held_out, device).calibration_error
-        calibration = calibrate(state.average, held_out, device)
+        calibration = calibrate(state.average, held_out, device, stills=options.stills)
         config = _config(options, identity, frames, state.step)
         config.training["calibration"] = asdict(calibration) | {"ece_before": before}
         save_model(options.out / MODEL, state.average, config)

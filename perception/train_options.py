@@ -9,6 +9,7 @@ from assets.errors import InputError
 from perception.activations import Activation
 from perception.network import Size
 from perception.tasks import task_named
+from perception.views import STILLS, WIDE, Alteration
 from sim.shards import file_sha256
 
 
@@ -51,6 +52,9 @@ class TrainOptions:
     wide: float = 0.6
     """Share of the training, from its beginning, in which frames are altered widely: magnified, or made to look like
     those of another device. So a network learns to know other scopes, more slowly; it ends with what it will see."""
+    stills: bool = False
+    """Learn for pictures that people have taken of polyps with any device, not for driving with the device of the data:
+    frames are altered most widely, from the beginning to the end, and beliefs are made right for frames like those."""
     seed: int = 0
     """Decides the first weights, the order of the frames and how they are altered."""
     device: Literal["cpu", "cuda"] | None = None
@@ -86,6 +90,12 @@ class TrainOptions:
         """Return how far the training is, within 0 and 1."""
         spent = seconds / (60 * self.minutes) if self.minutes is not None else 0.0
         return min(1.0, max(step / steps, spent))
+
+    def alteration(self, done: float) -> Alteration | None:
+        """Return how widely frames are altered when a share of the training is done, within 0 and 1."""
+        if self.stills:
+            return STILLS
+        return WIDE if done < self.wide else None
 
     def identity(self) -> dict[str, Any]:
         """Return the options that a training cannot change on its way: neither places nor speed nor when it ends.

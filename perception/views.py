@@ -12,15 +12,34 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
-_ZOOMED = 0.3  # share of the frames
 _ZOOM = (0.8, 2.0)  # smallest and largest magnification
 _AT_CENTRE = 0.5  # share of the zooms of frames with polyps (or a tip) that go for one,
 _SOUGHT_SHARE = (0.01, 0.3)  # until it covers such a share of the picture, as in frames that people take of polyps,
 _MOST_ZOOM = 4.0  # but no farther: there is no more detail
 _SURROUND, _BOX, _TEXT, _GLINTS, _JPEG = 0.6, 0.25, 0.4, 0.5, 0.5  # shares of the frames of other devices
+_BURNT, _LIT, _SHARPENED = 0.25, 0.5, 0.4  # the same
 _MOST_GLINTS = 8
+_BURNT_SIDE = (0.04, 0.18)  # half axes of a burnt-out patch, as a share of the picture's width
+_LIGHT_KNOTS, _LIGHT_SPREAD = 4, 0.3  # of the light's unevenness: a side's knots, standard deviation of its log
+_MOST_SHARPENING = 1.5  # of an unsharp mask
 _QUALITY = (25, 85)  # of JPEG
 _WORDS = ("PATIENT 0417", "12:04:31", "CF", "HR 72", "SNAP 3", "A1 E2", "SEX: F", "Gr: N")
+
+
+@dataclass(frozen=True)
+class Alteration:
+    """Shares of the frames that are altered widely."""
+
+    zoomed: float
+    """Magnified or shrunk, see `zoomed`."""
+    foreign: float
+    """Made to look like those of another make of endoscope, see `from_another_device`."""
+
+
+WIDE = Alteration(zoomed=0.3, foreign=0.2)
+"""Of a network that shall drive with the device that it learns from, and know others besides."""
+STILLS = Alteration(zoomed=0.7, foreign=0.8)
+"""Of one for pictures that people have taken with any device."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +65,7 @@ class View:
 
 
 def zoomed(view: View, rng: np.random.Generator) -> View:
-    """Magnify or shrink some frames about a place of their own, often a polyp."""
-    if rng.random() >= _ZOOMED:
-        return view
+    """Magnify or shrink a frame about a place of its own, often a polyp."""
     zoom = float(np.exp(rng.uniform(*np.log(_ZOOM))))
     height, width = view.classes.shape
     middle, size = np.array([(width - 1) / 2, (height - 1) / 2]), np.array([width, height])
@@ -100,11 +117,11 @@ def magnified(view: View, zoom: float, aim: NDArray[np.float64]) -> View:
 def from_another_device(view: View, rng: np.random.Generator) -> View:
     """Make a frame look as if it came from another make of endoscope, whose gain is not known.
 
-    A dark surround of another shape, a small picture in a corner, lettering, glints, and the traces of JPEG. What is
-    covered by surround or box counts as background; lettering and glints leave the truth beneath them. Brightness then
-    tells no distance, so none is given.
+    Uneven light, burnt-out patches, sharpened edges, glints, a dark surround of another shape, a small picture in
+    a corner, lettering, and the traces of JPEG. What is covered by surround or box counts as background; lettering,
+    glints and burnt-out patches leave the truth beneath them. Brightness then tells no distance, so none is given.
     """
-    rgb, classes = view.rgb.copy(), view.classes.copy()
+    rgb, classes = _lit_otherwise(view.rgb, rng), view.classes.copy()
     height, width = classes.shape
     if rng.random() < _GLINTS:
         for _ in range(rng.integers(1, _MOST_GLINTS + 1)):
@@ -137,6 +154,26 @@ def from_another_device(view: View, rng: np.random.Generator) -> View:
     ]
     centres = view.centres[np.array(kept, np.bool_)]
     return replace(view, rgb=rgb, classes=classes, distance=np.zeros_like(view.distance), centres=centres)
+
+
+def _lit_otherwise(rgb: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Light a picture unevenly, burn a patch of it out, sharpen its edges: each of them in some pictures."""
+    height, width = rgb.shape[:2]
+    lit = rgb.astype(np.float32)
+    if rng.random() < _LIT:
+        knots = rng.normal(0, _LIGHT_SPREAD, (_LIGHT_KNOTS, _LIGHT_KNOTS)).astype(np.float32)
+        lit *= np.exp(cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC))[..., None]
+    if rng.random() < _BURNT:
+        place = int(rng.integers(width)), int(rng.integers(height))
+        axes = tuple(max(1, int(side * width)) for side in rng.uniform(*_BURNT_SIDE, 2))
+        patch = np.zeros((height, width), np.float32)
+        cv2.ellipse(patch, place, axes, float(rng.uniform(0, 180)), 0, 360, 1.0, cv2.FILLED)
+        light = cv2.GaussianBlur(patch, (0, 0), float(rng.uniform(0.2, 0.6)) * min(axes))
+        lit += 255 * float(rng.uniform(0.5, 2)) * light[..., None] * (rgb > 0)  # not in the surround
+    if rng.random() < _SHARPENED:
+        blurred = cv2.GaussianBlur(lit, (0, 0), float(rng.uniform(0.6, 1.5)))
+        lit += float(rng.uniform(0, _MOST_SHARPENING)) * (lit - blurred)
+    return np.clip(lit, 0, 255).astype(np.uint8)
 
 
 def _shape(height: int, width: int, rng: np.random.Generator) -> NDArray[np.bool_]:

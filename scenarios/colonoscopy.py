@@ -10,6 +10,7 @@ from scenarios.colonoscopy_report import REPORT
 from scenarios.drivers.blind import Blind
 from scenarios.drivers.classical import Classical
 from scenarios.drivers.explorer import Explorer
+from scenarios.drivers.inspector import Inspector
 from scenarios.drivers.oracle import Oracle
 from scenarios.drivers.steering import Steering
 from scenarios.interface import Phase, Scenario, Task, Test
@@ -84,7 +85,7 @@ TASK = Task(
     open_scene=open_scene,
     start=ColonoscopyEpisode,
     controller=Steering,
-    drivers={"oracle": Oracle, "classical": Classical, "blind": Blind, "explorer": Explorer},
+    drivers={"oracle": Oracle, "classical": Classical, "blind": Blind, "explorer": Explorer, "inspector": Inspector},
     slowed=slowed,
     eroded=(POLYP, LUMEN),
     filler=WALL,

@@ -112,7 +112,7 @@ def test_a_turned_point_lies_on_the_turned_pixel():
 
 def test_a_batch_that_is_not_altered_widely_is_turned_alone(frames):
     rows = np.arange(24)
-    batch, plain = cut_batch(frames, rows, CPU, np.random.default_rng(1), widely=False), cut_batch(frames, rows, CPU)
+    batch, plain = cut_batch(frames, rows, CPU, np.random.default_rng(1), alteration=None), cut_batch(frames, rows, CPU)
     assert not batch.foreign.any()
     assert not torch.equal(batch.classes, plain.classes)
     for row in rows:
