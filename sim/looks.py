@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,13 +43,12 @@ class View:
     channels: tuple[Extra, ...] = ()
     """What the frame has besides its usual channels."""
 
-    def through(self, frame: Frame) -> Frame:
-        """Let go wrong with a clean frame what goes wrong in this view."""
-        if self.before is None:
-            return degrade(frame, self.degradations, noise_seed=self.noise_seed)
-        return degrade(
-            frame, self.degradations, noise_seed=self.noise_seed, T_world_camera_before=self.before, dt=self.dt
-        )
+    def through(self, frame: Frame, look: Appearance) -> Frame:
+        """Let go wrong with a clean frame of a look what goes wrong in this view."""
+        options: dict[str, Any] = {"noise_seed": self.noise_seed, "gamma": look.gamma}
+        if self.before is not None:
+            options |= {"T_world_camera_before": self.before, "dt": self.dt}
+        return degrade(frame, self.degradations, **options)
 
 
 class Viewed(Protocol):
@@ -96,7 +95,7 @@ class OtherLooks:
         else:
             self._expose(view.time - self._seen_at)
         self._seen_at = view.time
-        return [view.through(frame) for frame in self._render(view)]
+        return [view.through(*seen) for seen in zip(self._render(view), self._looks, strict=True)]
 
     def _expose(self, dt: float) -> None:
         for exposure, metered in zip(self._exposures, self._metered, strict=True):
@@ -161,4 +160,4 @@ class RightEye:
             seed=right.noise_seed,
             channels=right.channels,
         )
-        return [right.through(frame) for frame in frames]
+        return [right.through(*seen) for seen in zip(frames, looks, strict=True)]

@@ -271,7 +271,7 @@ class TubularScene:
             dt=dt,
             channels=self.channels,
         )
-        return self.last_view.through(clean)
+        return self.last_view.through(clean, self.appearance)
 
     def save_state(self) -> bytes:
         """Return all that the episode's future depends on as JSON: the same state, the same bytes."""

@@ -14,13 +14,16 @@ _SHOT, _READ = 0.10, 0.03  # standard deviations at severity 1: of photons at fu
 _BEST_QUALITY, _WORST_QUALITY = 95, 8  # of JPEG
 
 
-def read_out(light: Light, wrong: Degradations, rng: np.random.Generator) -> UInt8[np.ndarray, "h w 3"]:
+def read_out(
+    light: Light, wrong: Degradations, rng: np.random.Generator, *, gamma: float = 1.0
+) -> UInt8[np.ndarray, "h w 3"]:
     """Turn linear light into the picture that the processor gives.
 
     Args:
         light: 1 is full scale.
         wrong: How much of each.
         rng: Of this frame's noise.
+        gamma: Of the tone curve, as `Appearance.gamma`.
     """
     gain = 2.0 ** (_STOPS_OVER * wrong.overexposure - _STOPS_UNDER * wrong.underexposure)
     light = np.maximum(light * np.float32(gain), 0)
@@ -31,7 +34,7 @@ def read_out(light: Light, wrong: Degradations, rng: np.random.Generator) -> UIn
     noise = max(wrong.noise, 0.5 * wrong.underexposure)  # what is too dark is amplified
     if noise:
         light = _mosaic(light, noise, rng)
-    rgb = to_codes(light)
+    rgb = to_codes(light, gamma=gamma)
     if wrong.sharpening:
         soft = cv2.GaussianBlur(rgb, (0, 0), 1.0 + rgb.shape[1] / 400).astype(np.float32)
         rgb = np.clip(rgb + 3.0 * wrong.sharpening * (rgb - soft), 0, 255).astype(np.uint8)

@@ -225,7 +225,7 @@ class LaparoscopyScene:
             dt=time - since,
             channels=self.channels,
         )
-        return self.last_view.through(clean)
+        return self.last_view.through(clean, self.appearance)
 
     def key_points(self, frame: Frame) -> list[KeyPoint]:
         """Return the named points of all instruments but the watching one in a frame of now.

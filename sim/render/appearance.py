@@ -83,6 +83,9 @@ class Appearance:
     """Standard deviation of the sensor's own noise, as a share of full scale."""
     gain: float = 1.2
     """What the processor makes of the metered light: above 1 brighter than the metering asks for."""
+    gamma: float = 1.0
+    """Exponent of the processor's tone curve, on the display's linear light before sRGB is encoded: above 1 the middle
+    tones are darker."""
     object_seed: int = 0
     """Decides how each thing differs in colour from the material's mean, as polyps do."""
     texture_offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -94,3 +97,5 @@ class Appearance:
             raise InputError(
                 f"appearance: expected a colour temperature of {least:g} to {most:g} K, found {self.temperature}"
             )
+        if not 0 < self.gamma < np.inf:
+            raise InputError(f"appearance: expected a finite gamma above 0, found {self.gamma}")

@@ -27,6 +27,7 @@ from sim.render.poses import rigid_poses
 from sim.render.renderer import METER_LIMIT
 from sim.render.scene import RenderScene
 from sim.render.tables import falloff, shared_tables
+from sim.render.tone import tone_table
 from sim.scene_objects import SceneObject
 
 _KINDS: dict[str, Any] = {
@@ -260,16 +261,18 @@ class BatchRenderer:
 
     def _record(self) -> None:
         """Prepare the launches for the scenes and looks as they are."""
+        gammas = {look.gamma for look in self._appearances}
+        tones = {gamma: wp.array(tone_table(gamma), dtype=wp.uint8, device=self.device) for gamma in gammas}
         shared: dict[tuple[int, Appearance], Any] = {}
         for scene, look in zip(self.scenes, self._appearances, strict=True):
             if (id(scene), look) not in shared:
-                shared[id(scene), look] = self._environment(scene, look)
+                shared[id(scene), look] = self._environment(scene, look, tones[look.gamma])
         self._records = [shared[id(one), look] for one, look in zip(self.scenes, self._appearances, strict=True)]
         environments = wp.array(self._records, dtype=batch_kernels.Environment, device=self.device)
         self._versions = [scene.version for scene in self.scenes]
         seen = [self._buffers[name] for name in ("triangle", "weights", "depth")]
         written = [self._buffers[name] for name in ("luminance", "rgb", "semantic", "instance", "normal")]
-        tables = [self._tables[name] for name in ("tone", "gauss", "volumes", "vessels")]
+        tables = [self._tables[name] for name in ("gauss", "volumes", "vessels")]
         rays, vignette = [self._pose_array, environments, self._rays], [self._vignette]
         shaded = [self._pose_array, self._look_array, environments, self._rays, *vignette, *tables, *seen, *written]
         steps = [(batch_kernels.cast_all, [*rays, *seen]), (batch_kernels.shade_all, shaded)]
@@ -281,8 +284,8 @@ class BatchRenderer:
             for kernel, inputs in steps
         ]
 
-    def _environment(self, scene: RenderScene, appearance: Appearance) -> Any:
-        """Describe a scene under a look to the kernels."""
+    def _environment(self, scene: RenderScene, appearance: Appearance, tone: Any) -> Any:
+        """Describe a scene under a look, and its tone curve on the device, to the kernels."""
         tissues = [
             tissue_of(item, int(thing), appearance) for item, thing in zip(scene.objects, scene.things, strict=True)
         ]
@@ -295,7 +298,7 @@ class BatchRenderer:
         mesh = scene.ray_mesh()
         record: Any = batch_kernels.Environment()
         record.mesh = 0 if mesh is None else mesh.id
-        record.corners, record.facing = scene.corners, scene.facing
+        record.corners, record.facing, record.tone = scene.corners, scene.facing, tone
         record.flat_normals, record.vertex_shape, record.vertex_stain = scene.flat_normals, scene.vertex_shape, stain
         record.tissues = wp.array(
             np.array(tissues, dtype=layout(records.Tissue)), dtype=records.Tissue, device=self.device

@@ -24,6 +24,7 @@ class Environment:
     vertex_shape: wp.array[wp.vec4]
     vertex_stain: wp.array[float]
     tissues: wp.array[Tissue]
+    tone: wp.array[wp.uint8]
     surface: Surface
 
 
@@ -57,7 +58,6 @@ def shade_all(
     environments: wp.array[Environment],
     rays: wp.array[wp.vec3],
     vignette: wp.array[float],
-    tone: wp.array[wp.uint8],
     gauss: wp.array[float],
     volumes: wp.array[wp.vec4],
     vessels: wp.array[float],
@@ -90,7 +90,7 @@ def shade_all(
         scene.vertex_stain,
         scene.corners,
         scene.tissues,
-        tone,
+        scene.tone,
         gauss,
         volumes,
         vessels,

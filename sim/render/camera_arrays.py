@@ -12,6 +12,7 @@ from sim.render import raster, records
 from sim.render.lens import build_lens
 from sim.render.motion import Snapshot, projection_of
 from sim.render.scene import RenderScene
+from sim.render.shading import TONE_SIZE
 from sim.render.tables import falloff, shared_tables
 
 _BUFFERS: dict[str, Any] = {"triangle": wp.int32, "weights": wp.vec2, "depth": wp.float32}
@@ -48,8 +49,11 @@ class CameraArrays:
         self.shown = max(int(np.count_nonzero(np.any(lens.rays != 0, axis=1))), 1)
         """Pixels that the lens reaches; 1 if there is none."""
         pixels = camera.width * camera.height
-        self.tables: dict[str, Any] = {"tissues": self._make(len(scene.objects), records.Tissue)}
-        self.tables |= shared_tables(scene)
+        self.tables: dict[str, Any] = {
+            "tissues": self._make(len(scene.objects), records.Tissue),
+            "tone": self._make(TONE_SIZE, wp.uint8),
+            **shared_tables(scene),
+        }
         self.pose_array, self.look_array = self._make(1, raster.Pose), self._make(1, records.Look)
         # On the CPU these are the kernels' own memory, elsewhere copies to be sent.
         self.pose, self.look = self.pose_array.numpy(), self.look_array.numpy()

@@ -12,7 +12,7 @@ from sim.render.appearance import Appearance, LightSettings
 from sim.render.lens import layout
 from sim.render.light import NARROW_BALANCE, lamp_colour, narrow_band
 from sim.render.records import Tissue
-from sim.render.shading import GAUSS_SIZE, TONE_FIRST, TONE_SIZE
+from sim.render.shading import GAUSS_SIZE
 from sim.render.textures import NOISE_SIZE, NOISE_WAVES
 from sim.render.vessels import VESSEL_SIZE, VESSEL_TILE
 from sim.scene_objects import SceneObject
@@ -22,24 +22,11 @@ NOMINAL_DISTANCE = 0.03
 AMBIENT = 1.52
 """Light that the walls throw at each other, relative to the direct light: fitted to path-traced frames of a synthetic
 colon (docs/rendering.md), where it makes half of the red light."""
-SHOULDER = 1.3
-"""Slope of the tone curve at 0; at full scale it reaches 73 %."""
 LUMINANCE = (0.2126, 0.7152, 0.0722)
 """Of linear sRGB (IEC 61966-2-1)."""
 FILM_SHARE = 0.13
 """Width of the wet film's highlight over the roughness of the tissue below it: chosen from the highlights in
 Kvasir-SEG frames (Jha et al., MMM 2020), which are small and sharp."""
-
-
-def tone_table() -> NDArray[np.uint8]:
-    """Map the upper bits of a linear light to the 8-bit code: a soft shoulder, then sRGB (IEC 61966-2-1)."""
-    bits = (np.arange(TONE_SIZE, dtype=np.uint32) + TONE_FIRST) << 15
-    light = (bits + (1 << 14)).astype(np.uint32).view(np.float32).astype(np.float64)
-    display = 1 - np.exp(-SHOULDER * light)
-    coded = np.where(display <= 0.0031308, 12.92 * display, 1.055 * display ** (1 / 2.4) - 0.055)
-    codes = np.round(255 * coded).astype(np.uint8)
-    codes[0] = 0
-    return codes
 
 
 def gauss_table() -> NDArray[np.float32]:

@@ -13,6 +13,9 @@ AXES: tuple[Axis, ...] = ("texture", "light", "sensor")
 """What a look consists of."""
 NARROW_BAND_SHARE = 0.05
 """Share of the looks in narrow bands: chosen, so small that training on white light is not spoilt."""
+GAMMA_FACTOR = 1.2
+"""Gamma is drawn from 1 / 1.2 to 1.2: pictures coded for displays of 2.64 down to 1.83, where sRGB's is about 2.2.
+Chosen within what standards have meant: 1.8 of Apple's displays before 2009, 2.8 of PAL video (ITU-R BT.470-6)."""
 _LONE_GUIDE_SHARE = 0.25
 """Share of the looks with one light guide: chosen; thin bronchoscopes have one, most other endoscopes two or three."""
 
@@ -24,10 +27,10 @@ def draw_appearance(rng: np.random.Generator, *, vary: Sequence[Axis] = AXES) ->
     depend on which others vary, so looks of one seed with other axes can be compared.
 
     Args:
-        rng: Decides everything.
+        rng: Decides everything. The gamma is of a generator that it spawns.
         vary: The axes that are drawn: `texture` the colour, vessels, wetness, roughness and relief of the tissue,
             `light` the guides, their beam, the lamp's temperature, narrow bands and the light between walls, `sensor`
-            the vignette, noise and gain. All else stays as it is by default.
+            the vignette, noise, gain and gamma. All else stays as it is by default.
 
     Raises:
         InputError: There is no such axis.
@@ -74,4 +77,5 @@ def _sensor(rng: np.random.Generator) -> dict[str, Any]:
         "shot_noise": float(rng.uniform(0.004, 0.02)),
         "read_noise": float(rng.uniform(0.001, 0.006)),
         "gain": float(1.4 * np.exp(rng.uniform(-0.8, 0.8))),
+        "gamma": float(GAMMA_FACTOR ** rng.spawn(1)[0].uniform(-1, 1)),
     }

@@ -25,6 +25,7 @@ from sim.render.lens import layout
 from sim.render.look import fill_look, tissue_of
 from sim.render.poses import rigid
 from sim.render.scene import RenderScene
+from sim.render.tone import tone_table
 from sim.render.workers import Workers
 from sim.scene_objects import SceneObject
 
@@ -304,6 +305,7 @@ class Renderer:
         ]
         tables = self._arrays.tables
         tables["tissues"].assign(np.array(tissues, dtype=layout(records.Tissue)))
+        tables["tone"].assign(tone_table(appearance.gamma))
         inputs = [self._arrays.look_array, tables["volumes"], self.scene.surface.rest, self._vertex_stain]
         wp.launch(texture.stain, dim=len(self.geometry.vertices), inputs=inputs, device=self._device)
         self._appearance = appearance

@@ -7,7 +7,7 @@ import warp as wp
 from jaxtyping import Float32
 
 from sim.camera import Camera
-from sim.render.look import gauss_table, tone_table
+from sim.render.look import gauss_table
 from sim.render.scene import RenderScene
 from sim.render.textures import noise_volumes
 from sim.render.vessels import vessel_images
@@ -21,7 +21,6 @@ def shared_tables(scene: RenderScene) -> dict[str, Any]:
     """
     return scene.tables(
         lambda: {
-            "tone": scene.put(tone_table(), wp.uint8),
             "gauss": scene.put(gauss_table(), wp.float32),
             "volumes": scene.put(noise_volumes(), wp.vec4),
             "vessels": scene.put(vessel_images(), wp.float32),

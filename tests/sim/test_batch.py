@@ -66,7 +66,12 @@ def assert_same(frames, singles):
 
 
 def test_a_shared_scene_gives_the_bytes_of_single_renderings():
-    looks = [Appearance(), draw_appearance(np.random.default_rng(0)), Appearance(), Appearance(narrow_band=True)]
+    looks = [
+        Appearance(),
+        draw_appearance(np.random.default_rng(0)),
+        Appearance(gamma=1.2),
+        Appearance(narrow_band=True),
+    ]
     exposures = np.array([1.0, 0.5, 1.7, 0.9])
     scene = RenderScene(OBJECTS)
     batch = BatchRenderer(scene, CAMERA, 4, appearance=looks)

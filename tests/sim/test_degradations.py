@@ -12,7 +12,9 @@ from sim.degradations.patterns import covered, stain, surface_points
 from sim.degradations.settings import AXES, Degradations, draw_degradations, single
 from sim.degradations.tone import to_codes, to_linear
 from sim.frame import Frame
-from sim.render.look import tone_table
+from sim.looks import View
+from sim.render.appearance import Appearance
+from sim.render.tone import tone_table
 
 SIZE = 96
 ON_TISSUE = ("blood", "stool")
@@ -55,15 +57,27 @@ def difference(one: Frame, other: Frame) -> float:
     return float(np.abs(one.rgb.astype(int) - other.rgb.astype(int)).mean())
 
 
-def test_tone_curve_is_the_renderers_and_is_undone():
-    codes = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
-    back = to_codes(to_linear(codes)).astype(int)
-    assert np.abs(back - codes).max() <= 1
-    light = np.geomspace(2**-11, 4.0, 200)
-    bits = (light.astype(np.float32).view(np.uint32) >> 15).astype(int) - (114 << 8)
-    kernel = tone_table()[bits].astype(int)
-    ours = to_codes(np.repeat(light.astype(np.float32).reshape(1, -1, 1), 3, axis=2))[0, :, 0].astype(int)
+@pytest.mark.parametrize("gamma", [1.0, 1 / 1.2, 1.2])
+def test_tone_curve_is_the_renderers(gamma):
+    light = np.geomspace(2**-11, 4.0, 200).astype(np.float32)
+    bits = (light.view(np.uint32) >> 15).astype(int) - (114 << 8)
+    kernel = tone_table(gamma)[bits].astype(int)
+    ours = to_codes(np.repeat(light.reshape(1, -1, 1), 3, axis=2), gamma=gamma)[0, :, 0].astype(int)
     assert np.abs(kernel - ours).max() <= 1
+
+
+@pytest.mark.parametrize("axis", ["smoke", "overexposure", "underexposure"])
+def test_what_goes_wrong_is_light_whatever_the_tone_curve(axis):
+    """A frame of a camera of another gamma goes wrong by the same light, and is coded by its own curve."""
+    plain, gamma = wall_frame(), 1.2
+    other = replace(plain, rgb=to_codes(to_linear(plain.rgb), gamma=gamma))
+    wrong = single(axis, 0.6, seed=2)
+    expected = degrade(plain, wrong)
+    view = View(np.eye(4), 0.0, 0, None, wrong, None, 0.0)
+    found, mistaken = (view.through(other, Appearance(gamma=one)) for one in (gamma, 1.0))
+    found, mistaken = (replace(one, rgb=to_codes(to_linear(one.rgb, gamma=gamma))) for one in (found, mistaken))
+    assert difference(found, expected) < 1  # roundings of codes, one of them before the light is raised
+    assert difference(mistaken, expected) > 4
 
 
 def test_a_clean_frame_is_handed_on():

@@ -1,6 +1,6 @@
 """Drawn looks: each setting belongs to one axis, and the light guides stay within the endoscope's tip."""
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from sim.bronchoscopy import LIGHT
 from sim.camera import Camera
 from sim.render.appearance import Appearance, LightSettings
 from sim.render.look import guides_of
-from sim.render.randomiser import AXES, NARROW_BAND_SHARE, draw_appearance
+from sim.render.randomiser import AXES, GAMMA_FACTOR, NARROW_BAND_SHARE, draw_appearance
 from sim.stereo import StereoRig
 
 STANDARD = asdict(Appearance())
@@ -55,6 +55,19 @@ def test_an_unknown_axis_is_refused():
 def test_few_looks_are_in_narrow_bands():
     share = np.mean([look["narrow_band"] for look in drawn(2000)])
     assert share == pytest.approx(NARROW_BAND_SHARE, abs=3 * np.sqrt(NARROW_BAND_SHARE / 2000))
+
+
+def test_gamma_is_drawn_evenly_in_its_logarithm_and_leaves_the_generator_as_it_was():
+    rng, other = np.random.default_rng(7), np.random.default_rng(7)
+    gammas = [draw_appearance(rng).gamma for _ in range(2000)]
+    logs = np.log(gammas) / np.log(GAMMA_FACTOR)
+    assert np.histogram(logs, bins=4, range=(-1, 1))[0] == pytest.approx(500, abs=80)
+    # The child is not of the stream: one that has spawned already draws all else alike.
+    other.spawn(1)
+    later = draw_appearance(other)
+    first = draw_appearance(np.random.default_rng(7))
+    assert later.gamma != first.gamma
+    assert replace(later, gamma=first.gamma) == first
 
 
 @pytest.mark.parametrize(("light", "tip"), [(LightSettings(), 0.0056), (LIGHT, 0.0029)])
