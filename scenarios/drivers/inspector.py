@@ -1,4 +1,4 @@
-"""The inspector: the explorer, but it turns to the polyps that it sees and comes near, as people do who take pictures."""
+"""The inspector: the explorer, but it turns to the polyps that it sees and comes near, as people do for pictures."""
 
 from dataclasses import dataclass, replace
 
