@@ -159,7 +159,7 @@ def from_another_device(view: View, rng: np.random.Generator) -> View:
 def _lit_otherwise(rgb: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Light a picture unevenly, burn a patch of it out, sharpen its edges: each of them in some pictures."""
     height, width = rgb.shape[:2]
-    lit = rgb.astype(np.float32)
+    lit = np.array(rgb, np.float32, order="C")
     if rng.random() < _LIT:
         knots = rng.normal(0, _LIGHT_SPREAD, (_LIGHT_KNOTS, _LIGHT_KNOTS)).astype(np.float32)
         lit *= np.exp(cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC))[..., None]
@@ -173,7 +173,7 @@ def _lit_otherwise(rgb: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator) ->
     if rng.random() < _SHARPENED:
         blurred = cv2.GaussianBlur(lit, (0, 0), float(rng.uniform(0.6, 1.5)))
         lit += float(rng.uniform(0, _MOST_SHARPENING)) * (lit - blurred)
-    return np.clip(lit, 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(np.clip(lit, 0, 255), dtype=np.uint8)
 
 
 def _shape(height: int, width: int, rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -50,6 +50,25 @@ def test_the_shift_mends_a_network_that_sees_polyps_everywhere(make_tubes, tmp_p
     assert best_sought_shift(network, frames, CPU) == pytest.approx(0, abs=0.11)  # nothing is left to gain
 
 
+def test_for_stills_the_shift_is_fitted_on_altered_frames_that_show_a_polyp(make_tubes, tmp_path):
+    frames = load_split(make_tubes(tmp_path, {"validation": [6, 6]}, 32), "validation")
+    showing = replace_rows(frames, frames.with_sought)
+    assert 0 < len(showing) < len(frames)
+    torch.manual_seed(3)
+    network = build("S").eval()
+    stills = best_sought_shift(network, frames, CPU, stills=True)
+    assert stills == best_sought_shift(network, showing, CPU, stills=True)  # those without one have no say
+    assert stills != best_sought_shift(network, showing, CPU)  # nor have frames as they were recorded
+
+
+def replace_rows(frames, rows):
+    """Return the frames of some rows, of a mask."""
+    names = ("rgb", "log_exposure", "classes", "distance", "direction", "visible", "times")
+    kept = {name: getattr(frames, name)[rows] for name in names}
+    tuples = {name: tuple(np.array(getattr(frames, name), object)[rows]) for name in ("centres", "patients")}
+    return replace(frames, **kept, **tuples)
+
+
 def test_a_shift_moves_one_class_alone():
     network = build("S").eval()
     image, exposure, rays = torch.rand(1, 3, 32, 32), torch.zeros(1), torch.zeros(3, 32, 32)

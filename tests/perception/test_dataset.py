@@ -11,7 +11,7 @@ from perception.augment import Turn, jitter, turn_of, turns_of
 from perception.dataset import balanced_order, centre_map, cut_batch, load_split, open_dataset
 from perception.prediction import POLYP
 from perception.targets import polyp_centres, sample_targets, straight_distance
-from perception.views import View, from_another_device, magnified
+from perception.views import STILLS, View, from_another_device, magnified
 from sim.camera import Camera
 from sim.shards import read_shard
 
@@ -117,6 +117,15 @@ def test_a_batch_that_is_not_altered_widely_is_turned_alone(frames):
     assert not torch.equal(batch.classes, plain.classes)
     for row in rows:
         assert batch.classes[row].flatten().bincount().tolist() == plain.classes[row].flatten().bincount().tolist()
+
+
+def test_stills_are_of_other_devices_mostly_and_what_is_covered_is_background(frames):
+    rows = np.tile(np.arange(24), 4)
+    batch, plain = (cut_batch(frames, rows, CPU, np.random.default_rng(1), alteration=one) for one in (STILLS, None))
+    assert 0.7 < batch.foreign.mean() < 0.9
+    share, before = ((one.classes == POLYP).float().mean() for one in (batch, plain))
+    assert share > 1.3 * before  # magnified about polyps
+    assert not (batch.classes[(plain.classes != POLYP).all(dim=(1, 2))] == POLYP).any()
 
 
 def test_in_an_altered_batch_every_label_still_fits_its_pixel(frames):

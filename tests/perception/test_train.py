@@ -18,6 +18,7 @@ from perception.real_examples import order_with_real
 from perception.train import LOG, MODEL, STATE, rate_share, train
 from perception.train_options import TrainOptions
 from perception.training_state import fresh_state, keep_log_until, load_state, read_log, save_state
+from perception.views import STILLS, WIDE
 from sim.shards import file_sha256
 
 CPU = torch.device("cpu")
@@ -111,6 +112,13 @@ def test_a_training_learns_a_model_further(finished, tmp_path):
         train(replace(further, out=tmp_path / "other", size="M"))
     with pytest.raises(InputError, match="start_sha256"):
         train(replace(further, start=further.out / MODEL))
+
+
+def test_a_training_for_stills_alters_frames_to_the_end(options):
+    stills = replace(options, stills=True, wide=0.5)
+    assert stills.alteration(0.0) == stills.alteration(1.0) == STILLS
+    assert (options.alteration(0.0), options.alteration(1.0)) == (WIDE, None)
+    assert stills.identity() != options.identity()
 
 
 def test_a_few_real_frames_are_learned_beside_simulated_ones(finished, tmp_path):
