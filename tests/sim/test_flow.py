@@ -22,7 +22,7 @@ from sim.scene_objects import SceneObject
 
 SIZE = 96
 PINHOLE = Camera.with_fov(SIZE, SIZE, 90.0, model="pinhole")
-FISHEYE = Camera.with_fov(SIZE, SIZE, 140.0)
+FISHEYE = Camera.with_fov(SIZE, SIZE, 170.0)
 BROWN = Camera(SIZE, SIZE - 6, 62.0, 60.0, 48.3, 44.8, "brown", (-0.28, 0.07, 0.004, -0.006, -0.008))
 C3VD = tuple(np.array([769.2, -8.13e-4, -6.26e-7, -1.2e-9]) * (SIZE / 1350) ** np.array([1, -1, -2, -3]))
 OMNI = Camera.omnidirectional(SIZE, SIZE - 6, (48.3, 44.8), (*map(float, C3VD), 0.997, 0.004, -0.003))

@@ -20,7 +20,7 @@ from sim.scene_objects import SceneObject
 
 CAMERAS = (
     Camera.with_fov(24, 20, 100.0, model="pinhole"),
-    Camera.with_fov(24, 20, 165.0),
+    Camera.with_fov(24, 20, 170.0),
     Camera(24, 20, 15.0, 14.0, 11.0, 9.0, "brown", (-0.28, 0.07, 0.004, -0.006, -0.008)),
 )
 ODD = st.sampled_from(

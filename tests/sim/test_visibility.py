@@ -22,12 +22,21 @@ from sim.scene_objects import SceneObject
 SIZE = 120
 PINHOLE = Camera.with_fov(SIZE, SIZE, 100.0, model="pinhole")
 WIDE = Camera(SIZE, SIZE - 20, 42.0, 42.0, 60.3, 48.8, "fisheye", (-0.03, 0.004, 0.001, -0.0005))
-ROUND = replace(Camera.with_fov(SIZE, SIZE, 168.0), content_radius=58.0)
+ROUND = replace(Camera.with_fov(SIZE, SIZE, 170.0), content_radius=58.0)
+# 170 degrees from left edge to right edge, and on to where a ray is at a right angle to the axis.
+WIDEST = Camera(SIZE, SIZE, 47.69, 47.69, 59.5, 59.5, "fisheye", (-0.08, 0.005, 0.0, 0.0))
 BARREL = Camera(SIZE, SIZE - 20, 62.0, 60.0, 60.3, 48.8, "brown", (-0.28, 0.07, 0.004, -0.006, -0.008))
 # The published form of C3VD's colonoscope, scaled from 1350 px of width.
 C3VD = tuple(np.array([769.2, -8.13e-4, -6.26e-7, -1.2e-9]) * (SIZE / 1350) ** np.array([1, -1, -2, -3]))
 OMNI = Camera.omnidirectional(SIZE, SIZE - 20, (60.3, 48.8), (*map(float, C3VD), 0.997, 0.004, -0.003))
-CAMERAS = {"pinhole": PINHOLE, "fisheye": WIDE, "fisheye 168": ROUND, "brown": BARREL, "omnidirectional": OMNI}
+CAMERAS = {
+    "pinhole": PINHOLE,
+    "fisheye": WIDE,
+    "round fisheye 170": ROUND,
+    "fisheye 170": WIDEST,
+    "brown": BARREL,
+    "omnidirectional": OMNI,
+}
 
 
 def scene_object(name, vertices, triangles, kind="solid"):
@@ -97,6 +106,14 @@ def embree(objects, camera, T_world_camera):
     flat /= np.linalg.norm(flat, axis=-1, keepdims=True)
     flat *= -np.sign(np.einsum("hwc,hwc->hw", flat, rays.astype(np.float64)))[..., None]
     return triangle, depth, np.where(triangle[..., None] >= 0, flat, 0)
+
+
+def test_the_widest_lenses_span_170_degrees():
+    for camera in (ROUND, WIDEST):
+        edge, _ = camera.project(np.array([[-np.sin(np.radians(85)), 0, np.cos(np.radians(85))]]))
+        assert edge[0] == pytest.approx([-0.5, 59.5], abs=0.01)
+    rays, shown = WIDEST.rays()
+    assert np.degrees(np.arccos(rays[shown][:, 2].min())) > 89.5
 
 
 @pytest.mark.parametrize("name", CAMERAS)
@@ -276,10 +293,10 @@ def test_camera_in_the_wall_gives_a_defined_picture(colon):
 def test_wide_triangle_through_a_fisheye():
     """Boxes stay around their triangles where these are large against the curvature of the lens."""
     rng = np.random.default_rng(0)
-    for trial in range(40):
+    for trial in range(60):
         corners = rng.normal(size=(3, 3)) * 10 ** rng.uniform(-2.5, 0)
         triangle = scene_object("one", corners, [[0, 1, 2]], "lumen" if trial % 2 else "solid")
-        camera = (WIDE, ROUND, PINHOLE)[trial % 3]
+        camera = (WIDE, ROUND, WIDEST, PINHOLE)[trial % 4]
         with Renderer([triangle], camera, threads=1) as renderer:
             mask = renderer.visibility(np.eye(4)).triangle == 0
         rays, shown = camera.rays()
