@@ -1,7 +1,7 @@
 """What a training is told."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,6 +55,9 @@ class TrainOptions:
     stills: bool = False
     """Learn for pictures that people have taken of polyps with any device, not for driving with the device of the data:
     frames are altered most widely, from the beginning to the end, and beliefs are made right for frames like those."""
+    foreign: float | None = None
+    """Share of the widely altered frames that are made to look like those of another device; if not given, 0.2, or 0.8
+    for stills."""
     seed: int = 0
     """Decides the first weights, the order of the frames and how they are altered."""
     device: Literal["cpu", "cuda"] | None = None
@@ -78,6 +81,8 @@ class TrainOptions:
                 f"train: expected a start, a real_first of at least 1 and a real_share within 0 and 1 for real frames, "
                 f"found {self.start}, {self.real_first} and {self.real_share}"
             )
+        if self.foreign is not None and not 0 <= self.foreign <= 1:
+            raise InputError(f"train: expected a foreign within 0 and 1, found {self.foreign}")
         if self.task is not None:
             task_named(self.task, "train: task")
         if not 0 <= self.weight_decay < math.inf or not 0 <= self.polyp_share <= 1 or not 0 <= self.wide <= 1:
@@ -93,9 +98,10 @@ class TrainOptions:
 
     def alteration(self, done: float) -> Alteration | None:
         """Return how widely frames are altered when a share of the training is done, within 0 and 1."""
-        if self.stills:
-            return STILLS
-        return WIDE if done < self.wide else None
+        widely = STILLS if self.stills else WIDE
+        if self.foreign is not None:
+            widely = replace(widely, foreign=self.foreign)
+        return widely if self.stills or done < self.wide else None
 
     def identity(self) -> dict[str, Any]:
         """Return the options that a training cannot change on its way: neither places nor speed nor when it ends.

@@ -28,7 +28,7 @@ _SHOWN = ("model.dice.mean", "model.dice.polyp", "model.depth.abs_rel", "model.d
 
 @dataclass(frozen=True)
 class AblationOptions:
-    """Train with all of the randomisation, and again without one part of it each time; compare on the same frames."""
+    """Train for stills of polyps with all of the randomisation, and again without one part of it each time."""
 
     out: Path
     """Run folder: data and training of each variant; the same command goes on where it was stopped."""
@@ -45,8 +45,8 @@ class AblationOptions:
     """Of each training."""
     degradations: float = 0.05
     """Chance of each degradation in an episode."""
-    wide: float = 0.45
-    """Share of a training in which frames are made to look like those of other endoscopes."""
+    polyp_share: float = 0.9
+    """Share of an epoch's frames that show a polyp."""
     real: Path | None = None
     """Folder of real frames with masks of polyps (images, masks) to measure on besides."""
     first: int | None = None
@@ -69,7 +69,8 @@ class AblationOptions:
 def ablation(options: AblationOptions) -> list[Figure]:
     """Record, train and measure each variant.
 
-    Every variant learns from as many frames, for as long, and is calibrated on validation patients of its own kind.
+    Every variant learns for stills (`trocar train --stills`) for as long, from as many frames where one patient alone
+    gives them, and is calibrated on validation patients of its own kind.
 
     Returns:
         `VARIANT.dice.polyp` and the like for `everything` and `without_X`, on the test patients of everything's data,
@@ -91,7 +92,9 @@ def ablation(options: AblationOptions) -> list[Figure]:
                 out=folder / "model",
                 epochs=100_000,
                 minutes=options.minutes,
-                wide=0.0 if left == "devices" else options.wide,
+                polyp_share=options.polyp_share,
+                stills=True,
+                foreign=0.0 if left == "devices" else None,
                 seed=options.seed,
                 threads=options.threads,
             )
