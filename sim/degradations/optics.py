@@ -104,17 +104,34 @@ _ROLLED = ("semantic", "instance", "depth", "normal", "part", "distance", "objec
 
 
 def _rolled(frame: Frame, light: Light, motion: Float32[np.ndarray, "h w 2"]) -> tuple[Frame, Light]:
-    """Take each row as it was when it was read: the first rows before the last one; all channels move alike."""
+    """Take each row as it was when it was read: the first rows before the last one; all channels move alike.
+
+    Nearer than a few millimetres a point moves across much of the picture. Where it would then show the lens the back
+    of its surface, the pixel stays as it is.
+    """
     height, width = light.shape[:2]
     v, u = np.mgrid[0:height, 0:width].astype(np.float32)
     earlier = (1 - v / max(height - 1, 1)).astype(np.float32)  # the last row is as the frame says
     at_u, at_v = u + earlier * motion[..., 0], v + earlier * motion[..., 1]
+    rays, _ = frame.camera.rays()
+    stays = (frame.normal[_nearest(at_u, at_v)] * rays).sum(axis=-1) > 0
+    at_u, at_v = np.where(stays, u, at_u), np.where(stays, v, at_v)
     light = cv2.remap(light, at_u, at_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    column = np.clip(np.rint(at_u), 0, width - 1).astype(np.int64)
-    row = np.clip(np.rint(at_v), 0, height - 1).astype(np.int64)
+    source = _nearest(at_u, at_v)
     channels = {name: getattr(frame, name) for name in _ROLLED}
-    moved = {name: channel[row, column] for name, channel in channels.items() if channel is not None}
+    moved = {name: channel[source] for name, channel in channels.items() if channel is not None}
     return replace(frame, **moved), np.asarray(light, dtype=np.float32)
+
+
+def _nearest(
+    u: Float32[np.ndarray, "h w"], v: Float32[np.ndarray, "h w"]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows and columns of the pixels nearest to places in the picture [px], each of shape (h, w)."""
+    height, width = u.shape
+    return (
+        np.clip(np.rint(v), 0, height - 1).astype(np.int64),
+        np.clip(np.rint(u), 0, width - 1).astype(np.int64),
+    )
 
 
 def _aberration(frame: Frame, light: Light, share: float) -> Light:

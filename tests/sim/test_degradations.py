@@ -177,6 +177,37 @@ def test_rolling_shutter_moves_masks_and_picture_alike():
     assert np.array_equal(wrong.semantic[-1], semantic[-1])  # the last row is read when the frame says
 
 
+def gap_frame() -> Frame:
+    """A gap of 2 mm between a dark wall on the left and a white polyp on the right, both flat; 30 mm deep."""
+    frame = wall_frame()
+    rays, shown = frame.camera.rays()
+    along = np.minimum(0.001 / np.maximum(np.abs(rays[..., 0]), 1e-6), 0.03 / np.maximum(rays[..., 2], 1e-6))
+    end = along * rays[..., 2] > 0.0299
+    polyp = shown & ~end & (rays[..., 0] > 0)
+    normal = np.where(end[..., None], [0, 0, -1], -np.sign(rays[..., :1]) * [1, 0, 0]) * shown[..., None]
+    return replace(
+        frame,
+        rgb=(np.where(polyp, 200, 40) * shown)[..., None].repeat(3, axis=2).astype(np.uint8),
+        semantic=np.where(polyp, label_id("polyp"), frame.semantic).astype(np.uint8),
+        instance=np.where(polyp, 2, frame.instance).astype(np.uint16),
+        depth=(along * rays[..., 2] * shown).astype(np.float32),
+        normal=normal.astype(np.float32),
+    )
+
+
+def test_rolling_shutter_turns_no_back_to_a_lens_in_a_narrow_gap():
+    frame = gap_frame()
+    rays, _ = frame.camera.rays()
+    before = moved_before()
+    wrong = degrade(frame, single("rolling_shutter", 1.0), T_world_camera_before=before, dt=1 / 30)
+    assert (wrong.normal * rays).sum(axis=-1).max() < 1e-6
+    polyp = wrong.semantic == label_id("polyp")
+    assert (polyp != (frame.semantic == label_id("polyp"))).sum() > 50
+    assert np.array_equal(polyp, wrong.instance == 2)
+    assert np.array_equal(polyp, wrong.normal[..., 0] < 0)
+    assert (polyp == (wrong.rgb[..., 0] > 120)).mean() > 0.97
+
+
 CHANNELS = ("rgb", "semantic", "instance", "depth", "normal")
 
 
