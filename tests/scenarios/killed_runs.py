@@ -1,12 +1,31 @@
-"""Runs that a test may kill: reads a line of JSON, does the work in a child, says the child's id and how it ended.
+"""Runs that a test may kill: reads a line of JSON, does the work in a child, which says its id, and says how it ended.
 
-The modules are imported, and Warp's kernels loaded, once; each run is a fork of that.
+The modules are imported, and Warp's kernels loaded, once; each run is a fork of that. Before it opens, renames or
+removes a file in its folder, a run says so and waits for a line: whoever reads that knows how far it is, however busy
+the machine is.
 """
 
 import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
+
+STEPS = ("open", "os.mkdir", "os.rename", "os.remove")
+"""Audit events before which a run waits; https://docs.python.org/3/library/audit_events.html."""
+
+
+def wait_at_steps(folder: str) -> None:
+    """Make this process say "step" and wait before each step in a folder, for as long as it lives."""
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event not in STEPS or not arguments or not isinstance(arguments[0], str | os.PathLike):
+            return
+        if os.fspath(arguments[0]).startswith(folder):
+            os.write(1, b"step\n")
+            os.read(0, 1)
+
+    sys.addaudithook(hook)
 
 
 def generate_data(arguments: dict) -> None:
@@ -48,19 +67,22 @@ def main() -> None:
     if warm:
         WORK[warm["work"]](warm["arguments"])
     print("ready", flush=True)
-    for line in sys.stdin:
+    while line := sys.stdin.readline():
+        if not line.strip():  # a killed run did not read that it may go on
+            continue
         wanted = json.loads(line)
         child = os.fork()
         if child == 0:
             code = 1
             try:
+                print(os.getpid(), flush=True)
+                wait_at_steps(wanted["arguments"]["out"])
                 WORK[wanted["work"]](wanted["arguments"])
                 code = 0
             except BaseException as error:
                 print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
             finally:
                 os._exit(code)
-        print(child, flush=True)
         _, status = os.waitpid(child, 0)
         print(status, flush=True)
 

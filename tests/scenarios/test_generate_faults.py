@@ -43,21 +43,36 @@ class Runs:
             bufsize=0,  # so that whether a line is there can be seen from outside
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         )
+        self.steps = 0
+        """Of the last run."""
         while (line := self._said()) != "ready":  # Warp and PyBullet say hello
             assert self._server.poll() is None, line
 
-    def run(self, work: str, arguments: dict, *, kill_after: float | None = None) -> int:
-        """Return the status of a run: 0 done, 9 killed."""
+    def run(self, work: str, arguments: dict, *, kill_at: int | None = None, pause: float = 0.0) -> int:
+        """Do a run, and return its status: 0 done, 9 killed.
+
+        Args:
+            work: Which.
+            arguments: Of it.
+            kill_at: So many steps of it are begun before it is killed, if it has as many; None lets it end.
+            pause: It is killed so long after that [s], or before its next step if that comes first.
+        """
         assert self._server.stdin is not None
         self._server.stdin.write(json.dumps({"work": work, "arguments": arguments}).encode() + b"\n")
         while not (line := self._said()).isdigit():
             assert self._server.poll() is None, line
-        if kill_after is not None and not select.select([self._server.stdout], [], [], kill_after)[0]:
-            with contextlib.suppress(ProcessLookupError):  # done in this very moment
-                os.kill(int(line), signal.SIGKILL)
-        while not (line := self._said()).isdigit():
-            assert self._server.poll() is None, line
-        return int(line)
+        child, self.steps = int(line), 0
+        while True:
+            if self.steps == kill_at:
+                select.select([self._server.stdout], [], [], pause)
+                with contextlib.suppress(ProcessLookupError):  # done in this very moment
+                    os.kill(child, signal.SIGKILL)
+            line = self._said()
+            if line.isdigit():
+                return int(line)
+            if line == "step":
+                self.steps += 1
+                self._server.stdin.write(b"\n")
 
     def close(self) -> None:
         self._server.communicate()
@@ -70,15 +85,6 @@ class Runs:
             self._errors.seek(0)
             raise AssertionError(self._errors.read())
         return line.decode().strip()
-
-    def seconds(self, work: str, arguments: dict) -> float:
-        """Return how long a run takes that nobody kills, at best of three."""
-        taken = []
-        for number in range(3):
-            started = time.monotonic()
-            assert self.run(work, {**arguments, "out": f"{arguments['out']}-{number}"}) == 0
-            taken.append(time.monotonic() - started)
-        return min(taken)
 
 
 @contextmanager
@@ -132,51 +138,49 @@ def as_json(options: GenerateOptions) -> dict:
 def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bytes(
     options: GenerateOptions, expected: dict[str, str], tmp_path: Path
 ) -> None:
-    rng = np.random.default_rng(0)
     out = tmp_path / "broken"
     arguments = as_json(replace(options, out=out))
-    killed, finished = 0, 0
     with runs({"work": "generate", "arguments": as_json(replace(options, out=tmp_path / "warm"))}) as server:
-        # The shortest of three: on a busy machine one alone may tell of another's work.
-        takes = min(server.seconds("generate", {**arguments, "out": str(tmp_path / f"timed{n}")}) for n in range(3))
-        while killed < KILLS:
-            status = server.run("generate", arguments, kill_after=rng.uniform(0, 1.1 * takes))
-            if out.is_dir():  # it may have been killed before it made that
-                require_whole(out, expected)
-            if status == 0:
-                assert content(out) == expected
-                shutil.rmtree(out)
-                finished += 1
-            else:
-                assert status == signal.SIGKILL
-                killed += 1
-        assert server.run("generate", arguments) == 0
-    assert content(out) == expected
-    assert not list(out.glob(".*"))
-    assert finished < KILLS  # some did get killed half-way
+        kill_again_and_again(server, "generate", arguments, expected, np.random.default_rng(0))
 
 
 def test_a_writer_that_is_killed_leaves_only_whole_files(tmp_path: Path) -> None:
-    rng = np.random.default_rng(1)
     arguments = {"out": str(tmp_path / "unbroken"), "shards": 3}
     with runs({"work": "write", "arguments": {**arguments, "out": str(tmp_path / "warm")}}) as server:
         assert server.run("write", arguments) == 0
-        takes = server.seconds("write", {**arguments, "out": str(tmp_path / "timed")})
         expected = content(tmp_path / "unbroken")
-        out = tmp_path / "broken"
-        statuses, parts = [], 0
-        for _ in range(KILLS):
-            status = server.run("write", {**arguments, "out": str(out)}, kill_after=rng.uniform(0, takes))
-            statuses.append(status)
-            if out.is_dir():
-                require_whole(out, expected)
-                parts += len(list(out.glob(".*.part")))
-                if status == 0 or rng.random() < 0.1:
-                    shutil.rmtree(out)
-        assert server.run("write", {**arguments, "out": str(out)}) == 0
+        broken = {**arguments, "out": str(tmp_path / "broken")}
+        kill_again_and_again(server, "write", broken, expected, np.random.default_rng(1))
+
+
+def kill_again_and_again(
+    server: Runs, work: str, arguments: dict, expected: dict[str, str], rng: np.random.Generator
+) -> None:
+    """Kill a run anywhere, do it again on what it left, and so on; at the end let it be done."""
+    out = Path(arguments["out"])
+    assert server.run(work, arguments) == 0
+    steps = server.steps
+    shutil.rmtree(out)
+    killed, parts, unfinished = 0, 0, 0
+    while killed < KILLS:
+        # a pause of any order of magnitude: some are killed at a step, some in the midst of what comes after it
+        status = server.run(work, arguments, kill_at=int(rng.integers(steps + 1)), pause=10.0 ** rng.uniform(-5, 0))
+        if out.is_dir():  # it may have been killed before it made that
+            require_whole(out, expected)
+        if status == 0:
+            assert content(out) == expected
+        else:
+            assert status == signal.SIGKILL
+            killed += 1
+            parts += any(out.glob(".*.part"))
+            unfinished += any(out.glob("*.tar")) and not (out / "dataset.json").exists()
+        if status == 0 or rng.random() < 0.1:
+            shutil.rmtree(out, ignore_errors=True)
+    assert server.run(work, arguments) == 0
     assert content(out) == expected
-    assert statuses.count(int(signal.SIGKILL)) > KILLS / 4
-    assert parts > 0  # it was caught in the act
+    assert not list(out.glob(".*"))
+    assert parts >= KILLS / 10
+    assert unfinished >= KILLS / 10
 
 
 def test_a_second_run_in_the_same_folder_is_refused(options: GenerateOptions, tmp_path: Path, capsys) -> None:
