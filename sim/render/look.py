@@ -10,7 +10,7 @@ from scipy.special import ndtri
 from sim.camera import Camera
 from sim.render.appearance import Appearance, LightSettings
 from sim.render.lens import layout
-from sim.render.light import NARROW_BALANCE, lamp_colour, narrow_band
+from sim.render.light import NARROW_BALANCE, NARROW_CONTRAST, deep_in_narrow_band, lamp_colour, narrow_band
 from sim.render.records import Tissue
 from sim.render.shading import GAUSS_SIZE
 from sim.render.textures import NOISE_SIZE, NOISE_WAVES
@@ -43,19 +43,23 @@ def tissue_of(item: SceneObject, instance: int, appearance: Appearance) -> Any:
     if optical.variation:
         base = base * _own_colour(item.name, appearance.object_seed, optical.variation, base)
     vessel_colour = np.array(optical.vessel_colour)
+    deep_colour = vessel_colour
     if appearance.narrow_band:
+        deep_colour = deep_in_narrow_band(base, vessel_colour)
         base, vessel_colour = narrow_band(base), narrow_band(vessel_colour)
     record: Any = np.zeros((), layout(Tissue))
     record["colour"] = grey @ (tint * base)
     # Beer-Lambert: twice the blood gives the square of the colour, to first order colour (1 + d log colour).
     record["blood"] = grey @ (tint * base * -np.log(np.maximum(base, 1e-3)))
-    record["vessel_colour"] = grey @ (tint * vessel_colour)
+    record["vessel_colour"], record["deep_colour"] = grey @ (tint * vessel_colour), grey @ (tint * deep_colour)
+    record["layered"] = appearance.narrow_band
     slope = appearance.bump * optical.bump_height / max(optical.bump_scale, 1e-6)
     record["alpha2"] = (max(FILM_SHARE * optical.roughness, 0.02) * appearance.roughness) ** 2
     record["lost"] = 0.04 * slope**2
     record["film"] = optical.specular * optical.wetness * appearance.wetness
     record["wrap"] = optical.translucency
-    record["vessel_strength"] = optical.vessel_density * appearance.vessel_strength
+    contrast = NARROW_CONTRAST if appearance.narrow_band else 1.0
+    record["vessel_strength"] = contrast * optical.vessel_density * appearance.vessel_strength
     record["bump_slope"] = slope
     record["texels"] = NOISE_SIZE / NOISE_WAVES / max(optical.bump_scale, 1e-6)
     record["mottling"] = optical.mottling * appearance.mottling

@@ -28,16 +28,18 @@ class Look:
 
 @wp.struct
 class Tissue:
-    """Optical properties of one object under one look."""
+    """Optical properties of one object under one look; `layered` where deep vessels have a colour of their own."""
 
     colour: wp.vec3
     blood: wp.vec3
     vessel_colour: wp.vec3
+    deep_colour: wp.vec3
     alpha2: wp.float32
     lost: wp.float32
     film: wp.float32
     wrap: wp.float32
     vessel_strength: wp.float32
+    layered: wp.bool
     bump_slope: wp.float32
     texels: wp.float32
     mottling: wp.float32

@@ -12,7 +12,7 @@ RUN = 128
 """Most pixels of a run: what is kept of them stays in the nearest cache."""
 PITCH = RUN + 16
 """Numbers from one quantity of a run to the next: no power of two, or all would share a few lines of the cache."""
-QUANTITIES = 45
+QUANTITIES = 46
 """Numbers of a pixel that are kept, and below whole numbers."""
 WHOLE_QUANTITIES = 10
 
@@ -34,9 +34,10 @@ AT_GRAIN = wp.constant(34 * PITCH)
 AT_GRADIENT = wp.constant(35 * PITCH)
 AT_PITS = wp.constant(38 * PITCH)
 AT_VESSEL = wp.constant(39 * PITCH)
-AT_LIGHT = wp.constant(40 * PITCH)
-AT_SIGMA = wp.constant(43 * PITCH)
-AT_BRIGHTNESS = wp.constant(44 * PITCH)
+AT_DEEP = wp.constant(40 * PITCH)
+AT_LIGHT = wp.constant(41 * PITCH)
+AT_SIGMA = wp.constant(44 * PITCH)
+AT_BRIGHTNESS = wp.constant(45 * PITCH)
 # The same of the whole numbers.
 AT_LEVEL = wp.constant(4 * PITCH)
 AT_VESSEL_PITCH = wp.constant(5 * PITCH)

@@ -11,6 +11,7 @@ from sim.render.raster import Pose
 from sim.render.records import Look, Tissue
 from sim.render.row_plan import (
     AT_CAVITY,
+    AT_DEEP,
     AT_DISTANCE,
     AT_FOOTPRINT,
     AT_GRADIENT,
@@ -37,6 +38,7 @@ from sim.render.row_plan import (
 )
 from sim.render.shading import facing_camera
 from sim.render.texture import (
+    deep_vessel_in,
     footprint_of,
     noise_cell,
     noise_in,
@@ -220,9 +222,14 @@ def read_textures(
         put(run, x + AT_PITS, pits)
         pitch = get_whole(whole, x + AT_VESSEL_PITCH)
         vessel = wp.float32(0.0)
+        deep = wp.float32(0.0)
         for axis in range(3):
             share = get(run, x + AT_VESSEL_SHARES + axis * PITCH)
             if share > 0.0:
                 on = wp.vec2(get(run, x + AT_ON + 2 * axis * PITCH), get(run, x + AT_ON + (2 * axis + 1) * PITCH))
-                vessel += share * vessel_in(vessels, get_whole(whole, x + AT_TEXEL + axis * PITCH), pitch, on)
+                texel = get_whole(whole, x + AT_TEXEL + axis * PITCH)
+                vessel += share * vessel_in(vessels, texel, pitch, on)
+                if tissue.layered:
+                    deep += share * deep_vessel_in(vessels, texel, pitch, on)
         put(run, x + AT_VESSEL, vessel)
+        put(run, x + AT_DEEP, deep)

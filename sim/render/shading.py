@@ -16,6 +16,7 @@ from sim.render.raster import Pose
 from sim.render.records import Look, Tissue
 from sim.render.texture import (
     albedo_of,
+    deep_vessel_in,
     footprint_of,
     lobe_of,
     noise_cell,
@@ -209,12 +210,15 @@ def light_of(
     shares = vessel_shares(n_rest)
     size = vessel_level(look, footprint)
     vessel = wp.float32(0.0)
+    deep = wp.float32(0.0)
     for axis in range(3):
         if shares[axis] > 0.0:
             texel, on = vessel_cell(size, vessel_place(axis, place * look.vessel_frequency))
             vessel += shares[axis] * vessel_in(vessels, texel, vessel_pitch(size), on)
-    vessel = vessel / (1.0e-6 + shares[0] + shares[1] + shares[2])
-    albedo = albedo_of(tissue, relief[3], slow, shape[3], pits, vessel)
+            if tissue.layered:
+                deep += shares[axis] * deep_vessel_in(vessels, texel, vessel_pitch(size), on)
+    among = 1.0e-6 + shares[0] + shares[1] + shares[2]
+    albedo = albedo_of(tissue, relief[3], slow, shape[3], pits, vessel / among, deep / among)
     alpha2 = lobe_of(tissue, level, footprint)
     return light_from(look, tissue, p, ray, distance, n, gradient, albedo, alpha2, shape[3], vignette, lit)
 

@@ -17,6 +17,7 @@ from sim.render.row_plan import (
     AT_BITS,
     AT_BRIGHTNESS,
     AT_CAVITY,
+    AT_DEEP,
     AT_DISTANCE,
     AT_FOOTPRINT,
     AT_GRADIENT,
@@ -71,8 +72,10 @@ def _light_up(
             wp.where(moved, carried[2], gradient[2]),
         )
         shares = get3(run, x + AT_VESSEL_SHARES)
-        vessel = get(run, x + AT_VESSEL) / (1.0e-6 + shares[0] + shares[1] + shares[2])
-        albedo = albedo_of(tissue, grain, get(run, x + AT_SLOW), cavity, get(run, x + AT_PITS), vessel)
+        among = 1.0e-6 + shares[0] + shares[1] + shares[2]
+        vessel = get(run, x + AT_VESSEL) / among
+        deep = get(run, x + AT_DEEP) / among
+        albedo = albedo_of(tissue, grain, get(run, x + AT_SLOW), cavity, get(run, x + AT_PITS), vessel, deep)
         light = light_from(
             look,
             tissue,

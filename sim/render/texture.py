@@ -12,13 +12,14 @@ import warp as wp
 from sim.render.plain import get, get_vec4
 from sim.render.records import Look, Tissue
 from sim.render.textures import NOISE_LEVELS, NOISE_SIZE
-from sim.render.vessels import VESSEL_LEVELS, VESSEL_SIZE
+from sim.render.vessels import VESSEL_LEVELS, VESSEL_SIZE, VESSEL_TEXELS
 
 wp.set_module_options({"enable_backward": False})
 
 _NOISE = wp.constant(NOISE_SIZE)
 _VESSELS = wp.constant(VESSEL_SIZE)
 _VESSEL_LEVELS = wp.constant(VESSEL_LEVELS)
+_VESSEL_TEXELS = wp.constant(VESSEL_TEXELS)
 _NOISE_LEVELS = wp.constant(NOISE_LEVELS)
 # Turned, so that no wall of a scene built along the axes shows the volume's period: a third of a turn less 0.4 rad.
 _TURN = wp.constant(wp.mat33(0.7071, -0.5, 0.5, 0.5, 0.8536, 0.1464, -0.5, 0.1464, 0.8536))
@@ -130,6 +131,12 @@ def vessel_in(images: wp.array[float], texel: int, pitch: int, on: wp.vec2) -> f
 
 
 @wp.func
+def deep_vessel_in(images: wp.array[float], texel: int, pitch: int, on: wp.vec2) -> float:
+    """Fetch the part that deep vessels have in the vessel image."""
+    return vessel_in(images, texel + _VESSEL_TEXELS, pitch, on)
+
+
+@wp.func
 def _octave(x: float) -> int:
     """Return the whole part of the binary logarithm of a positive number."""
     return (wp.cast(x, wp.int32) >> 23) - 127
@@ -188,7 +195,9 @@ def pits_in(tissue: Tissue, volumes: wp.array[wp.vec4], place: wp.vec3, footprin
 
 
 @wp.func
-def albedo_of(tissue: Tissue, grain: float, slow: float, cavity: float, pits: float, vessel: float) -> wp.vec3:
+def albedo_of(
+    tissue: Tissue, grain: float, slow: float, cavity: float, pits: float, vessel: float, deep: float
+) -> wp.vec3:
     """Return the tissue's colour: the amount of blood varies, and vessels hold more of it.
 
     Args:
@@ -198,7 +207,10 @@ def albedo_of(tissue: Tissue, grain: float, slow: float, cavity: float, pits: fl
         cavity: How hollow the surface is.
         pits: As `pits_in` gives it.
         vessel: What is fetched of the vessel image.
+        deep: What deep vessels have of it; 0 where a tissue's vessels are of one colour.
     """
     blood = wp.clamp(tissue.mottling * (0.055 * slow + 0.05 * grain) + 0.1 * cavity, -0.3, 0.3) + pits
     dark = wp.clamp(vessel * tissue.vessel_strength * (1.0 + 0.4 * slow), 0.0, 1.0)
-    return wp.lerp(tissue.colour - blood * tissue.blood, tissue.vessel_colour, dark)
+    depth = wp.min(deep / wp.max(vessel, 1.0e-6), 1.0)
+    vessel_colour = tissue.vessel_colour + (tissue.deep_colour - tissue.vessel_colour) * depth
+    return wp.lerp(tissue.colour - blood * tissue.blood, vessel_colour, dark)

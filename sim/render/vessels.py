@@ -14,6 +14,8 @@ VESSEL_TILE = 0.05
 """Edge of the image [m]."""
 VESSEL_LEVELS = 8
 """Images of halved size for vessels farther away."""
+VESSEL_TEXELS = sum(((VESSEL_SIZE >> level) + 1) ** 2 for level in range(VESSEL_LEVELS))
+"""Texels of all levels together."""
 
 _WIDEST = 0.55e-3
 """Width of the trunks [m]: chosen from colonoscopy, where a polyp of 5 mm is some six of them across."""
@@ -114,8 +116,8 @@ class _Net:
 def vessel_images() -> Float32[np.ndarray, "m"]:
     """Bake the vessels' absorption from 0 (none) to about 1, all levels one after the other, the finest first.
 
-    Each level has its first column again behind its last, and then its first row behind its last: a pixel and its
-    neighbours never lie at opposite edges.
+    The same of the deep ones alone follows. Each level has its first column again behind its last, and then its first
+    row behind its last: a pixel and its neighbours never lie at opposite edges.
     """
     rng = np.random.default_rng(7)
     net = _Net(rng)
@@ -131,8 +133,12 @@ def vessel_images() -> Float32[np.ndarray, "m"]:
         net.grow()
     # Light spreads in the tissue above a vessel: the deeper it lies, the softer and paler it shows.
     scale = net.size / VESSEL_TILE
-    soft = 0.8 * _blur(net.deep, 0.18e-3 * scale) + 0.8 * _blur(net.shallow, 0.06e-3 * scale)
-    level = cv2.resize(np.minimum(soft, 1.0), (VESSEL_SIZE, VESSEL_SIZE), interpolation=cv2.INTER_AREA)
+    deep, shallow = 0.8 * _blur(net.deep, 0.18e-3 * scale), 0.8 * _blur(net.shallow, 0.06e-3 * scale)
+    return np.concatenate([_levels(np.minimum(soft, 1.0)) for soft in (deep + shallow, deep)])
+
+
+def _levels(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    level = cv2.resize(image, (VESSEL_SIZE, VESSEL_SIZE), interpolation=cv2.INTER_AREA)
     levels = [level]
     for _ in range(VESSEL_LEVELS - 1):
         half = len(level) // 2

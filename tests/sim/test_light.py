@@ -12,9 +12,10 @@ from assets.materials import load_materials
 from assets.mesh import Mesh
 from sim.camera import Camera
 from sim.render.appearance import Appearance, LightSettings
-from sim.render.light import chromaticity, lamp_colour, narrow_band
+from sim.render.light import NARROW_BALANCE, chromaticity, deep_in_narrow_band, lamp_colour, narrow_band
 from sim.render.randomiser import draw_appearance
 from sim.render.renderer import Renderer
+from sim.render.vessels import VESSEL_SIZE, VESSEL_TEXELS, VESSEL_TILE, vessel_images
 from sim.scene_objects import SceneObject
 
 GUIDES = ((0.0035, 0.0015, 0.0), (-0.0035, 0.0015, 0.0))
@@ -63,6 +64,46 @@ def test_narrow_bands_turn_vessels_dark_and_leave_grey_alone():
     white = np.array(optical.vessel_colour) / np.array(optical.base_colour)
     assert vessel[1] / mucosa[1] < 0.6 * white[0]
     np.testing.assert_allclose(narrow_band(np.full(3, 0.4)), 0.4)
+
+
+def test_narrow_bands_show_mucosa_brown_and_deep_vessels_cyan():
+    optical = load_materials()["colon_mucosa"].optical
+    colours = np.array(optical.base_colour), np.array(optical.vessel_colour)
+    mucosa = narrow_band(colours[0]) * NARROW_BALANCE
+    assert mucosa[0] > mucosa[1] > mucosa[2]
+    shallow, deep = narrow_band(colours[1]) * NARROW_BALANCE, deep_in_narrow_band(*colours) * NARROW_BALANCE
+    assert deep[0] == pytest.approx(shallow[0])  # 540 nm sees either
+    assert (deep[1:] > 0.8 * mucosa[1:]).all()
+    assert (shallow[1:] < 0.5 * mucosa[1:]).all()
+    assert deep[1] > deep[0]
+
+
+@pytest.mark.parametrize("shading", ["runs", "pixels"])
+def test_vessels_by_their_depth_in_the_picture(shading):
+    """On a wall across the axis the vessel image lies as it is: pixels are told by what it says at their place."""
+    z, camera = 0.02, Camera.with_fov(240, 240, 60.0, model="pinhole")
+    wall = item("wall", [[-1, 1, z], [1, 1, z], [1, -1, z], [-1, -1, z]], [[0, 1, 2], [0, 2, 3]], "solid")
+    looks = [replace(BARE, vessel_strength=1.0, narrow_band=narrow) for narrow in (True, False)]
+    with Renderer([wall], camera, shading=shading) as renderer:
+        pictures = [frame.rgb for frame in renderer.render_looks(np.eye(4), looks, exposure=0.5)]
+    rays, _ = camera.rays()
+    place = (rays[..., :2] / rays[..., 2:] * z / VESSEL_TILE + [0.19, 0.83]) * VESSEL_SIZE
+    column, row = np.moveaxis(np.rint(place).astype(int) % VESSEL_SIZE, -1, 0)
+    pitch = VESSEL_SIZE + 1
+    every, deep = (vessel_images()[start:][row * pitch + column] for start in (0, VESSEL_TEXELS))
+    kinds = {
+        "none": every < 0.02,
+        "shallow": (every > 0.5) & (deep < 0.02),
+        "deep": (every > 0.5) & (deep > 0.95 * every),
+    }
+    narrow, white = ({name: rgb[kind].mean(axis=0) for name, kind in kinds.items()} for rgb in pictures)
+    assert min(kind.sum() for kind in kinds.values()) > 150
+    # In red alike, in green and blue only the shallow ones are dark.
+    assert narrow["deep"][0] == pytest.approx(narrow["shallow"][0], rel=0.1)
+    assert (narrow["shallow"][1:] < 0.85 * narrow["none"][1:]).all()
+    assert (narrow["deep"][1:] > 0.93 * narrow["none"][1:]).all()
+    # In white light both have one colour.
+    np.testing.assert_allclose(white["deep"] / white["shallow"], 1, atol=0.1)
 
 
 @pytest.mark.parametrize("camera", [Camera.with_fov(256, 256, 90.0, model="pinhole"), Camera.with_fov(256, 256, 110.0)])

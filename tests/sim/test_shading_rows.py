@@ -8,7 +8,7 @@ from assets.labels import label_id
 from assets.materials import load_materials
 from assets.mesh import Mesh
 from sim.camera import Camera
-from sim.render.appearance import LightSettings
+from sim.render.appearance import Appearance, LightSettings
 from sim.render.renderer import Renderer
 from sim.render.row_plan import RUN
 from sim.scene_objects import SceneObject
@@ -28,9 +28,9 @@ def scene():
     ]
 
 
-@pytest.mark.parametrize("shadows", [False, True])
+@pytest.mark.parametrize(("shadows", "look"), [(False, None), (True, None), (False, Appearance(narrow_band=True))])
 @pytest.mark.parametrize(("width", "height", "threads"), [(66, 50, 1), (97, 61, 2), (5, 3, 2)])
-def test_runs_give_the_picture_of_single_pixels(scene, width, height, threads, shadows) -> None:
+def test_runs_give_the_picture_of_single_pixels(scene, width, height, threads, shadows, look) -> None:
     assert width * height % RUN
     camera = Camera.with_fov(width, height, 140.0)
     names = ("semantic", "instance", "normal")
@@ -42,7 +42,9 @@ def test_runs_give_the_picture_of_single_pixels(scene, width, height, threads, s
         Renderer(renderer.scene, camera, threads=threads, shading="pixels") as other,
     ):
         renderer.scene.move("polyp", moved)
-        by_runs, by_pixels = (one.render(np.eye(4), light=light, seed=4) for one in (renderer, other))
+        by_runs, by_pixels = (
+            one.render(np.eye(4), light=light, appearance=look, exposure=2.0, seed=4) for one in (renderer, other)
+        )
         assert renderer.metered == pytest.approx(other.metered, rel=2e-4)
     frame = by_runs
     if width > 10:
