@@ -34,7 +34,7 @@ class EvaluateRealOptions:
     """DIR, with images/NAME.jpg and masks/NAME.jpg (or .png ...); a mask is set where it is brighter than 127."""
     model: str | None = None
     """A .safetensors of ours, an .onnx, or file.py:name, a callable (rgb, exposure) -> Prediction; if not given, the
-    one for colonoscopy that comes with trocar."""
+    one for stills of polyps that comes with trocar."""
     label: str = "polyp"
     """The class that the masks mark."""
     exposure: float = 1.0
@@ -73,7 +73,7 @@ def evaluate_real(options: EvaluateRealOptions) -> list[Figure]:
     pairs = pairs[: options.first] if options.first is not None else pairs[-(options.last or len(pairs)) :]
     if len(pairs) < 2:
         raise InputError(f"{options.folder}: expected at least 2 frames, found {len(pairs)}")
-    model = options.model or str(shipped_model("colonoscopy"))
+    model = options.model or str(shipped_model("polyp_stills"))
     predict = model_named(model)
     if options.out is not None:
         start_run(options.out, "trocar evaluate-real", options)

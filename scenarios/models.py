@@ -16,11 +16,12 @@ Predict = Callable[..., Prediction]
 """(rgb, exposure) to a prediction."""
 
 SHIPPED = Path(perception.__file__).with_name("shipped")
-"""The models that come with trocar, one a task, each with its card: `TASK.safetensors` and `TASK.md`."""
+"""The models that come with trocar, each with its card: one a task (`TASK.safetensors`, `TASK.md`) to drive, and
+`polyp_stills` for pictures of polyps that people took."""
 
 
 def shipped_model(task: str) -> Path:
-    """Return the model that comes with trocar for a task.
+    """Return the model that comes with trocar for a task, or for `polyp_stills`.
 
     Raises:
         InputError: There is none.

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -26,6 +28,12 @@ def reddest(rgb, exposure):
 def square(rgb, exposure):
     return reddest(rgb[:10, :10], exposure)
 """
+
+
+REAL = Path(__file__).parents[2].parent / "shared" / "realdata" / "frames" / "kvasir_seg_20"
+needs_real_frames = pytest.mark.skipif(
+    not REAL.is_dir(), reason="real data are absent: no shared/realdata/frames beside the project"
+)
 
 
 @pytest.fixture
@@ -61,6 +69,13 @@ def test_a_model_that_sees_the_discs_is_nearly_perfect_and_beats_those_that_know
         assert margin.low <= margin.value <= margin.high
     sheet = cv2.imread(str(tmp_path / "out" / "compared.png"))
     assert sheet.shape[0] > 300
+
+
+@needs_real_frames
+def test_the_model_for_stills_finds_polyps_in_real_frames():
+    found = {one.name: one.value for one in evaluate_real(EvaluateRealOptions(REAL))}
+    assert found["model.dice.polyp"] > 0.6
+    assert min(found[f"model.dice.polyp.over_{other}"] for other in ("mean_mask", "centred_disc")) > 0.2
 
 
 def test_frames_are_chosen_by_name(folder, tmp_path):

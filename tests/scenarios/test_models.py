@@ -11,6 +11,7 @@ from scenarios.liver_survey import LIVER_SURVEY
 from scenarios.models import model_named, shipped_model
 from scenarios.truth import nothing_seen
 from sim.camera import Camera
+from sim.shards import file_sha256
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,18 @@ def test_a_model_for_each_task_comes_with_its_card(task, validated):
     assert config.size == "S"
     assert config.task.name == task
     assert validated in card  # whom it was calibrated on; none of those that it is judged on
+
+
+def test_a_model_for_stills_comes_with_its_card_and_has_seen_no_real_frame():
+    path = shipped_model("polyp_stills")
+    assert path.stat().st_size <= 10e6
+    assert "not a medical device" in path.with_suffix(".md").read_text()
+    _, config = load_model(path)
+    assert config.task.name == "colonoscopy"
+    assert config.training["options"]["stills"] is True
+    assert not {"real_sha256", "real_first"} & config.training["options"].keys()
+    start = shipped_model("colonoscopy")
+    assert config.training["options"]["start_sha256"] == file_sha256(start)
 
 
 def test_it_drives_where_no_model_is_named():
