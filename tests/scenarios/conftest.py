@@ -1,4 +1,6 @@
 import os
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +69,44 @@ def tube_folder(tube_patient, tmp_path_factory):
     folder = tmp_path_factory.mktemp("patients") / "tube"
     save_patient(tube_patient, folder)
     return folder
+
+
+@dataclass(frozen=True)
+class DamagedPatients:
+    """Three patients, of whom two cannot be recorded."""
+
+    folders: tuple[Path, ...]
+    """The tube under three names; a mesh of the second and of the third is cut short."""
+
+    @property
+    def meshes(self) -> tuple[Path, ...]:
+        """The damaged files."""
+        return tuple(next((folder / "meshes").iterdir()) for folder in self.folders[1:])
+
+    def mend(self) -> None:
+        """Make all of them whole."""
+        whole = next((self.folders[0] / "meshes").iterdir()).read_bytes()
+        for mesh in self.meshes:
+            mesh.write_bytes(whole)
+
+    def said_by(self, last: str) -> bool:
+        """Tell whether a run's last line names both, each with what is wrong."""
+        damaged = zip(self.folders[1:], self.meshes, strict=True)
+        return (
+            "2 of 3 patients could not be recorded, so the data set is not complete; all others are there" in last
+            and all(f"{folder}: " in last and f"changed or damaged: {mesh}" in last for folder, mesh in damaged)
+        )
+
+
+@pytest.fixture
+def damaged_patients(tube_folder, tmp_path):
+    """Three patients of whom two are damaged, to be mended."""
+    folders = tuple(Path(shutil.copytree(tube_folder, tmp_path / name)) for name in ("ann", "bob", "eve"))
+    damaged = DamagedPatients(folders)
+    for mesh in damaged.meshes:
+        data = mesh.read_bytes()
+        mesh.write_bytes(data[: len(data) // 2])
+    return damaged
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -13,7 +13,7 @@ import pytest
 from assets.errors import InputError
 from perception.random_access import FrameDataset
 from perception.streaming import FrameStream
-from scenarios.cli import main
+from scenarios.cli import BAD_INPUT, DONE, main
 from scenarios.dataset_check import CheckOptions, check
 from scenarios.generate import GenerateOptions, generate
 from sim import remote
@@ -136,6 +136,29 @@ def test_other_options_and_other_files_are_refused(there: str, store: str, optio
     (RemotePath(store) / "taken" / "x").upload(tmp_path / "x")
     with pytest.raises(InputError, match="s3://bucket/taken: expected an empty folder or a run"):
         generate(replace(options, out=f"{store}/taken"))
+
+
+def test_patients_that_cannot_be_recorded_are_named_and_recorded_once_they_are_mended(
+    store: str, damaged_patients, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    def run(out: str) -> int:
+        patients = ["--patients", *map(str, damaged_patients.folders), "--out", out, "--workers", "1"]
+        size = ["--frames", "2", "--every", "2", "--size", "32", "32", "--splits", "1", "0", "0"]
+        return main(["dataset", "generate", *patients, *size])
+
+    url = f"{store}/damaged"
+    assert run(url) == BAD_INPUT
+    assert damaged_patients.said_by(capfd.readouterr().err.splitlines()[-1])
+    assert set(RemotePath(url).files()) == {"config.json", "ann.tar", ".ann.tar.notes"}
+    damaged_patients.mend()
+    sent: list[str] = []
+    upload = RemotePath.upload
+    monkeypatch.setattr(RemotePath, "upload", lambda self, source: (sent.append(self.name), upload(self, source))[1])
+    assert run(url) == DONE
+    assert {name for name in sent if name.endswith(".tar")} == {"bob.tar", "eve.tar"}
+    assert run(str(tmp_path / "here")) == DONE
+    here = {path.name: file_sha256(path) for path in (tmp_path / "here").iterdir() if path.name != "config.json"}
+    assert content(url) == here
 
 
 def test_a_shard_of_another_size_is_named(store: str, there: str, options: GenerateOptions, tmp_path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from assets.errors import InputError
-from scenarios.cli import main
+from scenarios.cli import BAD_INPUT, DONE, main
 from scenarios.generate import GenerateOptions, generate
 from scenarios.ray_executor import run_on_ray
 from sim.shards import file_sha256
@@ -138,11 +138,12 @@ def test_a_killed_node_leaves_the_same_bytes_as_a_run_on_this_machine(nodes, tub
     killer.join()
     assert at_work  # it was killed while it had a shard under way
 
-    def content(folder: Path) -> dict[str, str]:
-        return {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.name != "config.json"}
-
     assert content(tmp_path / "there") == content(tmp_path / "here")
     assert len(content(tmp_path / "here")) == 4 + 3  # the shards, both forms of the index, and dataset.json
+
+
+def content(folder: Path) -> dict[str, str]:
+    return {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.name != "config.json"}
 
 
 def busy_workers(raylet: int) -> list[str]:
@@ -157,6 +158,27 @@ def busy_workers(raylet: int) -> list[str]:
         if title.startswith("ray::in_place"):
             titles.append(title)
     return titles
+
+
+@pytest.mark.slow
+def test_patients_that_cannot_be_recorded_are_named_and_recorded_once_they_are_mended(
+    head, damaged_patients, tmp_path, capfd
+):
+    def run(out: Path, *executor: str) -> int:
+        patients = ["--patients", *map(str, damaged_patients.folders), "--out", str(out), *executor]
+        size = ["--frames", "2", "--every", "2", "--size", "32", "32", "--splits", "1", "0", "0"]
+        return main(["dataset", "generate", *patients, *size])
+
+    there, on_ray = tmp_path / "there", ("--executor", "ray", "--address", head.address)
+    assert run(there, *on_ray) == BAD_INPUT
+    assert damaged_patients.said_by(capfd.readouterr().err.splitlines()[-1])
+    assert {path.name for path in there.iterdir() if path.name[0] != "."} == {"ann.tar", "config.json"}
+    kept = (there / "ann.tar").stat().st_mtime_ns
+    damaged_patients.mend()
+    assert run(there, *on_ray) == DONE
+    assert (there / "ann.tar").stat().st_mtime_ns == kept
+    assert run(tmp_path / "here", "--workers", "1") == DONE
+    assert content(there) == content(tmp_path / "here")
 
 
 def test_without_ray_it_is_said_how_to_get_it(tube_folder, tmp_path, monkeypatch, capsys):
