@@ -110,8 +110,9 @@ def recording(options: AblationOptions, left: Left | None) -> GenerateOptions:
     everything = GenerateOptions(
         patients=tuple(f"synth:{kinds[number % 3]}:{base + number}" for number in range(options.patients)),
         out=options.out / EVERYTHING / "data",
+        driver="inspector",  # polyps large enough that ten minutes teach them
         frames=options.frames,
-        polyp_every=3,
+        polyp_every=2,
         size=(options.size, options.size),
         degradations=options.degradations,
         splits=_SHARES,
