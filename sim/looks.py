@@ -45,7 +45,7 @@ class View:
 
     def through(self, frame: Frame, look: Appearance) -> Frame:
         """Let go wrong with a clean frame of a look what goes wrong in this view."""
-        options: dict[str, Any] = {"noise_seed": self.noise_seed, "gamma": look.gamma}
+        options: dict[str, Any] = {"noise_seed": self.noise_seed, "look": look}
         if self.before is not None:
             options |= {"T_world_camera_before": self.before, "dt": self.dt}
         return degrade(frame, self.degradations, **options)

@@ -15,6 +15,7 @@ from sim.degradations.tone import to_linear
 from sim.degradations.tower import lettered, mask, uncovered
 from sim.degradations.view import look_through
 from sim.frame import Frame
+from sim.render.appearance import Appearance
 
 
 def degrade(
@@ -24,7 +25,7 @@ def degrade(
     noise_seed: int = 0,
     T_world_camera_before: Float64[np.ndarray, "4 4"] | None = None,
     dt: float = 0.1,
-    gamma: float = 1.0,
+    look: Appearance | None = None,
 ) -> Frame:
     """Degrade one frame.
 
@@ -35,7 +36,8 @@ def degrade(
         T_world_camera_before: Pose of the camera `dt` before: motion blur and rolling shutter come from it. None if the
             camera stood still.
         dt: Time between both poses [s].
-        gamma: Of the frame's tone curve, as `Appearance.gamma`.
+        look: Of the frame: its tone curve is undone and applied again, and in narrow bands what lies on the tissue has
+            other colours. None for the default.
 
     Returns:
         A frame with another picture. Masks differ from the clean ones only where opaque blood or stool hides the tissue
@@ -51,10 +53,11 @@ def degrade(
         raise InputError(f"degradations: expected a finite pose, found {T_world_camera_before.tolist()}")
     if not (np.isfinite(dt) and dt > 0):
         raise InputError(f"degradations: expected a positive time between poses, found {dt}")
-    frame, light = lay_on(frame, to_linear(frame.rgb, gamma=gamma), wrong)
+    look = look or Appearance()
+    frame, light = lay_on(frame, to_linear(frame.rgb, gamma=look.gamma), wrong, look)
     light = look_through(frame, light, wrong)
     frame, light = through_lens(frame, light, wrong, T_world_camera_before, dt)
-    rgb = read_out(light, wrong, np.random.default_rng([wrong.seed, 31, noise_seed]), gamma=gamma)
+    rgb = read_out(light, wrong, np.random.default_rng([wrong.seed, 31, noise_seed]), gamma=look.gamma)
     _, shown = frame.camera.rays()
     rgb = np.where(shown[..., None], lettered(rgb, wrong), 0).astype(np.uint8)
     return mask(replace(frame, rgb=rgb), wrong)

@@ -64,8 +64,12 @@ def cloud(shape: tuple[int, int], bumps: float, rng: np.random.Generator) -> Flo
     return np.clip((total - low) / max(float(high - low), 1e-6), 0, 1)
 
 
+def level_of(share: float) -> float:
+    """Return the level above which this share of unit normal noise lies."""
+    return float(ndtri(np.clip(1 - share, 1e-6, 1 - 1e-6)))
+
+
 def covered(noise: Float32[np.ndarray, "h w"], share: float, soft: float) -> Float32[np.ndarray, "h w"]:
     """Return opacity within 0 and 1 that covers about a share of unit normal noise, with an edge `soft` wide."""
-    from_level = float(ndtri(np.clip(1 - share, 1e-6, 1 - 1e-6)))
-    edge = np.clip((noise - from_level) / soft + 0.5, 0, 1)
+    edge = np.clip((noise - level_of(share)) / soft + 0.5, 0, 1)
     return np.asarray(edge * edge * (3 - 2 * edge), dtype=np.float32)

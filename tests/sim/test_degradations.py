@@ -5,8 +5,9 @@ import pytest
 
 from assets.errors import InputError
 from assets.labels import label_id
+from assets.materials import load_materials
 from sim.camera import Camera
-from sim.degradations import tower
+from sim.degradations import tissue, tower
 from sim.degradations.degrade import degrade, flow_holds
 from sim.degradations.patterns import covered, stain, surface_points
 from sim.degradations.settings import AXES, Degradations, draw_degradations, single
@@ -14,6 +15,7 @@ from sim.degradations.tone import to_codes, to_linear
 from sim.frame import Frame
 from sim.looks import View
 from sim.render.appearance import Appearance
+from sim.render.light import NARROW_BALANCE, narrow_band
 from sim.render.tone import tone_table
 
 SIZE = 96
@@ -135,6 +137,43 @@ def test_blood_sticks_to_the_tissue():
     inside &= first > 0
     agree = first[inside] == two.semantic.ravel()[inside]
     assert agree.mean() > 0.95
+
+
+def test_blood_thins_out_at_its_edge_by_beer_lambert():
+    """Green tells how thick a thin film is, red how thick a pool is; the label is where half of the light is taken."""
+    frame = wall_frame()
+    mucosa = np.array(load_materials()["colon_mucosa"].optical.base_colour)
+    _, shown = frame.camera.rays()
+    even = replace(frame, rgb=np.where(shown[..., None], to_codes(np.full((SIZE, SIZE, 3), mucosa, np.float32)), 0))
+    bloody = degrade(even, single("blood", 0.6, seed=4))
+    clean, found = to_linear(even.rgb)[shown], to_linear(bloody.rgb)[shown].astype(np.float64)
+    body = np.array([0.20, 0.008, 0.008]) * (clean @ [0.2126, 0.7152, 0.0722])[:, None] / 0.22
+    through = (found - body) / (clean - body)
+    red, green = through[:, 0], through[:, 1]
+    thin, thick = (green > 0.1) & (green < 0.9), red < 0.9
+    assert min(thin.mean(), thick.mean()) > 0.08
+    np.testing.assert_allclose(red[thin], green[thin] ** (1.7e3 / 5.1e4), atol=0.03)
+    np.testing.assert_allclose(green[thick], red[thick] ** (5.1e4 / 1.7e3), atol=0.03)
+    weights = np.array([0.2126, 0.7152, 0.0722])
+    taken = 1 - (clean * np.clip(through, 0, 1)) @ weights / (clean @ weights)
+    labelled = (bloody.semantic == label_id("blood"))[shown]
+    assert labelled.mean() > 0.2
+    assert taken[labelled].min() > 0.45
+    assert taken[~labelled].max() < 0.55
+
+
+def test_blood_is_dark_in_narrow_bands():
+    frame, look = wall_frame(), Appearance(narrow_band=True)
+    mucosa = narrow_band(np.array(load_materials()["colon_mucosa"].optical.base_colour)) * NARROW_BALANCE
+    rgb = to_codes((4 * np.tile(mucosa, (SIZE, SIZE, 1))).astype(np.float32))
+    _, shown = frame.camera.rays()
+    even = replace(frame, rgb=np.where(shown[..., None], rgb, 0).astype(np.uint8))
+    white, narrow = (degrade(even, single("blood", 0.6, seed=4), look=one) for one in (None, look))
+    np.testing.assert_array_equal(narrow.semantic, white.semantic)
+    hidden = narrow.semantic == label_id("blood")
+    assert (to_linear(narrow.rgb)[hidden] < 0.2 * to_linear(even.rgb)[hidden]).mean() > 0.95
+    luminance = mucosa @ [0.2126, 0.7152, 0.0722]
+    assert luminance == pytest.approx(tissue._MUCOSA_IN_NARROW_BANDS, rel=0.02)
 
 
 def test_smoke_leaves_a_black_wall_the_share_of_light_that_koschmieder_has():
