@@ -72,7 +72,6 @@ def demo(options: DemoOptions) -> list[Figure]:
                 f"synth:colon:{first + learned}-{first + options.train_patients - 1}",
             ),
             out=out / "data",
-            driver="inspector",
             frames=options.frames,
             every=4,
             polyp_every=4,
