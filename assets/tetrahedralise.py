@@ -20,6 +20,9 @@ from assets.tetrahedra_io import parse_vtu, vtu_bytes
 MAX_TETRAHEDRA = 5_000_000
 """Most that are asked for; a soft body of a hundred thousand is large."""
 
+ATTEMPTS = 3
+"""How often fTetWild may try: it shuffles, so that a run in many misses a bound that the next one meets."""
+
 TIME_LIMIT = 3600
 """How long fTetWild may take [s]; a liver of 30,000 triangles takes about 30 s of one core."""
 
@@ -76,7 +79,12 @@ def tetrahedralise(surface: Mesh, *, edge: float | None = None, cache: Path | No
     path = cache / f"{key}.vtu" if cache is not None else None
     if path is not None and path.is_file():
         return _checked(parse_vtu(path.read_bytes(), str(path)), surface, str(path))
-    found = _checked(_filled(surface, edge), surface, "what fTetWild made")
+    found = _filled(surface, edge)
+    for _ in range(ATTEMPTS - 1):
+        if not check_tetrahedra(found, surface).problems:
+            break
+        found = _filled(surface, edge)
+    _checked(found, surface, f"what fTetWild made, {ATTEMPTS} times")
     if path is not None:
         _keep(found, path)
     return found

@@ -85,13 +85,27 @@ def _read_folder(folder: Path) -> Volume:
     return Volume(tuple(layers), T_world_index, "NIfTI folder", sha256_of(files), tuple(segments), content="labels")
 
 
+def _unit_of(header: Any) -> str:
+    """Return the header's unit of length.
+
+    Raises:
+        ValueError: It has a code that the format does not know.
+    """
+    if not hasattr(header, "get_xyzt_units"):
+        return "unknown"
+    try:
+        return str(header.get_xyzt_units()[0])
+    except KeyError as error:
+        raise ValueError(f"unknown code {error} of the units") from None
+
+
 def _read_file(path: Path) -> tuple[NDArray[Any], NDArray[np.float64], list[bytes]]:
     """Return voxels, T_world_index [m] and header extensions."""
     try:
         _check_offset(path)
         image: Any = nib.load(path)
         shape = tuple(int(n) for n in image.shape)
-        units = image.header.get_xyzt_units()[0] if hasattr(image.header, "get_xyzt_units") else "unknown"
+        units = _unit_of(image.header)
         kind = image.get_data_dtype()
     except _READ_ERRORS as error:
         raise InputError(f"expected a NIfTI volume, found {one_line(error)} in {path}") from None

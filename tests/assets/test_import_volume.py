@@ -8,7 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from assets.errors import InputError
@@ -250,6 +250,7 @@ def test_a_truncated_file_is_one_line(tmp_path, kept):
 
 @settings(max_examples=40, deadline=None)
 @given(at=st.integers(0, 700), value=st.integers(0, 255))
+@example(at=123, value=4)  # a unit that there is not
 def test_a_damaged_byte_is_refused_or_read_but_never_a_traceback(tmp_path_factory, at, value):
     path = tmp_path_factory.mktemp("damage") / "map.nii"
     save(path, blob())

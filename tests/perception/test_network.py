@@ -125,12 +125,12 @@ def test_a_few_frames_are_learned_by_heart(tubes):
     torch.manual_seed(0)
     network, rays = build("S"), ray_planes(frames.camera, CPU)
     optimiser = torch.optim.AdamW(network.parameters(), lr=4e-3)
-    for _ in range(60):
+    for _ in range(120):
         optimiser.zero_grad()
         loss = losses(network(batch.image, batch.log_exposure, rays), batch, COLONOSCOPY).total
         loss.backward()
         optimiser.step()
-    with torch.inference_mode():  # the norms of this batch: their running means lag behind sixty quick steps
+    with torch.inference_mode():  # the norms of this batch: their running means lag behind so few quick steps
         outputs = network(batch.image, batch.log_exposure, rays)
     predicted = outputs.class_logits.argmax(dim=1)
     for index in (1, 2, 3):
