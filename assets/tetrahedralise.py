@@ -79,12 +79,7 @@ def tetrahedralise(surface: Mesh, *, edge: float | None = None, cache: Path | No
     path = cache / f"{key}.vtu" if cache is not None else None
     if path is not None and path.is_file():
         return _checked(parse_vtu(path.read_bytes(), str(path)), surface, str(path))
-    found = _filled(surface, edge)
-    for _ in range(ATTEMPTS - 1):
-        if not check_tetrahedra(found, surface).problems:
-            break
-        found = _filled(surface, edge)
-    _checked(found, surface, f"what fTetWild made, {ATTEMPTS} times")
+    found = _met(surface, edge)
     if path is not None:
         _keep(found, path)
     return found
@@ -117,6 +112,15 @@ def _filled(surface: Mesh, edge: float) -> Tetrahedra:
     turned = volumes(found) < 0
     found.tetrahedra[turned] = found.tetrahedra[turned][:, [0, 1, 3, 2]]
     return found
+
+
+def _met(surface: Mesh, edge: float) -> Tetrahedra:
+    """Let fTetWild try until its tetrahedra meet the bounds."""
+    for _ in range(ATTEMPTS - 1):
+        found = _filled(surface, edge)
+        if not check_tetrahedra(found, surface).problems:
+            return found
+    return _checked(_filled(surface, edge), surface, f"what fTetWild made, the last of {ATTEMPTS} times")
 
 
 def _checked(mesh: Tetrahedra, surface: Mesh, where: str) -> Tetrahedra:

@@ -62,7 +62,7 @@ def calibrate(network: EndoscopyNet, frames: Frames, device: torch.device, *, st
         frames: Of patients that it was not trained on, as they come.
         device: Where the network is.
         stills: Make the classes right for pictures that people take of what is sought, with any device: on the frames
-            that show it, altered as widely as the training alters them.
+            that show it, altered as `STILLS` says.
     """
     sought_shift = best_sought_shift(network, frames, device, stills=stills)
     network.shift_class(frames.task.sought, sought_shift)

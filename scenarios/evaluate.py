@@ -1,6 +1,5 @@
 """`trocar evaluate`: drivers on the same patients and seeds, with intervals bootstrapped by patient."""
 
-import zlib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -23,7 +22,7 @@ from scenarios.parallel import run_pieces
 from scenarios.planted import Failure
 from scenarios.progress import progress
 from scenarios.report import ReportData, write_report
-from scenarios.runs import cache_folder, run_config, start_run
+from scenarios.runs import cache_folder, run_config, source_seed, start_run
 from scenarios.safety import safety_of
 from sim.shards import file_sha256
 
@@ -185,7 +184,7 @@ def _drive_patient(piece: _Piece) -> tuple[EpisodeRecord, ...] | _Unusable:
             for one in missing:
                 name, wrong, number = one
                 # the same seed for every driver, and its own for every patient and episode
-                seed = zlib.crc32(f"{options.seed}/{piece.patient}/{number}".encode())
+                seed = source_seed(options.seed, piece.patient, number)
                 observer = Observer(task)
                 driver = wrong.spoil(driver_named(name, task, options.model), task)
                 planted = wrong.planted(seed)

@@ -1,12 +1,11 @@
 """One shard recorded: a scenario is played on one patient, and so many of its moments are kept as frames."""
 
 import tempfile
-import zlib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -20,7 +19,7 @@ from scenarios.free_memory import return_free_memory
 from scenarios.generate_summary import Refused
 from scenarios.interface import Task
 from scenarios.loop import Moment, run_episode
-from scenarios.runs import cache_folder, source_name
+from scenarios.runs import cache_folder, source_name, source_seed
 from sim.codec import Storage
 from sim.degradations.degrade import flow_holds
 from sim.degradations.settings import Degradations, draw_degradations
@@ -148,8 +147,7 @@ def _played(piece: Piece) -> list[Sample]:
     options = piece.options
     samples: list[Sample] = []
     patient = load_source(piece.patient)
-    # the patient's own seed: no other patient, no number of workers and no place of its folder changes it
-    base = zlib.crc32(f"{options.seed}/{PurePath(piece.patient).name}".encode())
+    base = source_seed(options.seed, piece.patient)
     scenario = scenario_named(options.scenario)
     task = scenario.task
     make = task.camera if options.camera is None else partial(camera_named, options.camera)

@@ -4,10 +4,11 @@ import json
 import os
 import platform
 import subprocess
+import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from assets.errors import InputError
@@ -167,6 +168,17 @@ def _differing(old: Any, new: Any) -> str:
 def source_name(source: str) -> str:
     """Make a file name of a patient's or a driver's source, such as synth-colon-7 of synth:colon:7."""
     return "".join(letter if letter.isalnum() else "-" for letter in source.rstrip("/").split("/")[-1])
+
+
+def source_seed(seed: int, source: str, *numbers: int) -> int:
+    """Return a patient's own seed, of the run's: no other patient and no place of its folder changes it.
+
+    Args:
+        seed: Of the run.
+        source: The patient: synth:colon:7, or a folder, of which the name counts.
+        numbers: Tell apart what is done on it, such as episodes.
+    """
+    return zlib.crc32("/".join(str(part) for part in (seed, PurePath(source).name, *numbers)).encode())
 
 
 def cache_folder() -> Path:

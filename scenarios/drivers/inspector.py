@@ -44,13 +44,14 @@ class Inspector(Explorer):
         """Forget the last episode and draw from `rng` from here on."""
         super().reset(rng)
         self._watched = self._passed = 0
+        self._away: float | None = None
         self._begin()
 
     def _begin(self) -> None:
+        """Draw how to look at the next polyp."""
         options, rng = self._inspection, self._rng
         self._keep = float(rng.uniform(*options.near))
         self._beside = options.astray * rng.standard_normal(3)
-        self._away: float | None = None
 
     def perceive(self, observation: Observation) -> Prediction:
         """Hand on the ground truth with the direction of the largest polyp in view, where there is one to look at."""

@@ -119,7 +119,7 @@ def test_a_batch_that_is_not_altered_widely_is_turned_alone(frames):
         assert batch.classes[row].flatten().bincount().tolist() == plain.classes[row].flatten().bincount().tolist()
 
 
-def test_stills_are_of_other_devices_mostly_and_what_is_covered_is_background(frames):
+def test_stills_are_of_other_devices_mostly_and_magnified_about_polyps(frames):
     rows = np.tile(np.arange(24), 4)
     batch, plain = (cut_batch(frames, rows, CPU, np.random.default_rng(1), alteration=one) for one in (STILLS, None))
     assert 0.7 < batch.foreign.mean() < 0.9

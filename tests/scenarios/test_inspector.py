@@ -67,6 +67,14 @@ def test_it_goes_on_after_a_while_and_looks_again_later(inspector: Inspector) ->
     assert looks == [True] * 4 + [False] * 3 + [True] * 4 + [False]
 
 
+def test_it_comes_near_slowly_to_the_last(inspector: Inspector) -> None:
+    ways = []
+    for _ in range(4):
+        seen = inspector.perceive(observation(depth=0.03, side=3))
+        ways.append(inspector.act(seen, READINGS, "insertion").advance)
+    assert ways == [InspectorOptions.advance] * 4
+
+
 def test_a_speck_of_a_polyp_is_passed_by(inspector: Inspector) -> None:
     towards = CAMERA.rays()[0][PLACE]
     for _ in range(6):

@@ -7,7 +7,7 @@ import pytest
 
 from assets.errors import InputError
 from scenarios.episode import EpisodeSummary
-from scenarios.runs import commit, json_value, read_json, start_run, write_json
+from scenarios.runs import commit, json_value, read_json, source_seed, start_run, write_json
 
 SUMMARY = EpisodeSummary(
     scenario="colonoscopy",
@@ -117,3 +117,9 @@ def test_an_episode_survives_json() -> None:
 def test_a_damaged_episode_is_named(change: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         EpisodeSummary.from_json({**SUMMARY.to_json(), **change}, "a")
+
+
+def test_a_patient_s_seed_hangs_on_its_name_alone(tmp_path):
+    assert source_seed(0, str(tmp_path / "ct"), 1) == source_seed(0, "ct/", 1) == source_seed(0, "elsewhere/ct", 1)
+    others = [(1, "ct", 1), (0, "ct", 2), (0, "mr", 1), (0, "synth:colon:7"), (0, "synth:colon:8")]
+    assert len({source_seed(*one) for one in ((0, "ct", 1), *others)}) == 6
