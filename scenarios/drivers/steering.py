@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from perception.prediction import Prediction
+from scenarios.drivers.second_look import SecondLook
 from scenarios.scope_episode import ScopeReadings
 from sim.scope_state import ScopeCommand
 
@@ -61,8 +62,9 @@ class SteeringOptions:
 class Steering:
     """Turns predictions into commands; remembers the last insertions, retreats and the phase of the sweep."""
 
-    def __init__(self, options: SteeringOptions | None = None) -> None:
+    def __init__(self, options: SteeringOptions | None = None, second_look: SecondLook | None = None) -> None:
         self._options = options or SteeringOptions()
+        self._second_look = second_look or SecondLook()
         self.reset()
 
     def reset(self) -> None:
@@ -71,6 +73,7 @@ class Steering:
         self._step = 0
         self._free = self._options.steady_steps
         self._near = self._loose = 0
+        self._second_look.reset()
         self._torque = self._options.torque
         self._insertions: deque[float] = deque(maxlen=self._options.patience)
 
@@ -137,6 +140,9 @@ class Steering:
                 roll=0.0 if eased else self._torque,
                 free=True,
             )
+        bend = self._second_look.bend(prediction, readings.insertion)
+        if bend is not None:
+            return ScopeCommand(advance=0.0, bend_up=bend[0], bend_right=bend[1], roll=0.0)
         turn = 2 * np.pi * self._step / options.sweep_period
         sweep = options.sweep_angle if self._free >= options.steady_steps else 0.0
         return ScopeCommand(
