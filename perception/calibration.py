@@ -20,8 +20,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from perception.augment import jitter
+from perception.batches import Batch, cut_batch
 from perception.centres import decode_centres
-from perception.dataset import Batch, Frames, cut_batch
+from perception.dataset import Frames
 from perception.detector import logit
 from perception.network_outputs import CENTRE_STRIDE, EndoscopyNet, Outputs
 from perception.operating_point import AlarmRate, best_alarm_shift, looks_of

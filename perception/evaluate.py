@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from assets.errors import InputError
 from perception.baseline import HueThreshold, fit_hue_threshold, sought_counts
+from perception.batches import cut_batch
 from perception.calibration import ReliabilityCounts, sureness
-from perception.dataset import Frames, cut_batch, load_split, open_dataset
+from perception.dataset import Frames, load_split, open_dataset
 from perception.metrics import angular_error, bootstrap_by_group, confusion, depth_errors, segmentation_scores
 from perception.network_outputs import EndoscopyNet
 from perception.predictor import Predictor, ray_planes

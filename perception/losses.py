@@ -7,7 +7,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from perception.dataset import Batch
+from perception.batches import Batch
 from perception.network_outputs import Outputs
 from perception.tasks import PerceptionTask
 
@@ -21,7 +21,7 @@ class Losses:
     """The parts of the loss, each the mean over a batch."""
 
     cross_entropy: Tensor
-    """Of the classes, weighted by class."""
+    """Of the classes, weighted by class and, of what is sought, by how small it is."""
     dice: Tensor
     """1 - soft Dice, mean over the classes but the background."""
     depth: Tensor
@@ -63,8 +63,8 @@ def losses(outputs: Outputs, batch: Batch, task: PerceptionTask) -> Losses:
     weight = torch.where(batch.visible > 0, 1.0, _HIDDEN if "direction" in task.heads else 0.0)
     turn = 1 - (outputs.direction * batch.direction).sum(dim=1)
     return Losses(
-        cross_entropy=functional.cross_entropy(
-            outputs.class_logits, batch.classes, torch.tensor(task.class_weights, device=truth.device)
+        cross_entropy=weighted_cross_entropy(
+            outputs.class_logits, batch.classes, batch.weight, torch.tensor(task.class_weights, device=truth.device)
         ),
         dice=soft_dice_loss(outputs.class_logits.softmax(dim=1), batch.classes, task.sought),
         depth=depth,
@@ -74,6 +74,17 @@ def losses(outputs: Outputs, batch: Batch, task: PerceptionTask) -> Losses:
         visible=functional.binary_cross_entropy_with_logits(outputs.visible_logit, batch.visible),
         centres=(_TARGET if "target" in task.heads else 1) * centre_loss(outputs.centre_logits, batch.centres),
     )
+
+
+def weighted_cross_entropy(
+    logits: Float[Tensor, "batch classes h w"],
+    classes: Int64[Tensor, "batch h w"],
+    weight: Float[Tensor, "batch h w"],
+    class_weights: Float[Tensor, "classes"],
+) -> Float[Tensor, ""]:
+    """Mean cross-entropy, each pixel with its own weight times that of its class."""
+    weight = weight * class_weights[classes]
+    return (weight * functional.cross_entropy(logits, classes, reduction="none")).sum() / weight.sum()
 
 
 def centre_loss(logits: Float[Tensor, "batch h w"], truth: Float[Tensor, "batch h w"]) -> Float[Tensor, ""]:

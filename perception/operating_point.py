@@ -15,8 +15,9 @@ import torch
 from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
 
+from perception.batches import cut_batch
 from perception.centres import decode_centres
-from perception.dataset import Frames, cut_batch
+from perception.dataset import Frames
 from perception.detector import DetectorOptions, PolypDetector, Region, logit, polyp_regions
 from perception.network_outputs import EndoscopyNet
 from perception.prediction import POLYP

@@ -16,9 +16,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from assets.errors import InputError
 from perception.augment import jitter
 from perception.baseline import fit_hue_threshold
+from perception.batches import Batch, balanced_order, cut_batch
 from perception.calibration import calibrate
 from perception.checkpoint import ModelConfig, save_model
-from perception.dataset import Batch, Frames, balanced_order, cut_batch, load_split, open_dataset
+from perception.dataset import Frames, load_split, open_dataset
 from perception.device import choose_device, trains_in_bfloat16
 from perception.evaluate import Figure, hue_figures, measure, model_figures, subset_name
 from perception.losses import Losses

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from perception.dataset import Batch
+from perception.batches import Batch
 from perception.losses import Losses, losses
 from perception.training_state import TrainingState
 

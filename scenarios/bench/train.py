@@ -4,8 +4,9 @@ import numpy as np
 import torch
 
 from perception.augment import jitter
+from perception.batches import cut_batch
 from perception.checkpoint import ModelConfig, tensor_bytes
-from perception.dataset import Frames, cut_batch
+from perception.dataset import Frames
 from perception.device import choose_device, trains_in_bfloat16
 from perception.network import Size, build
 from perception.predictor import Predictor

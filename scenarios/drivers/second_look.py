@@ -20,7 +20,7 @@ class SecondLookOptions:
     steps: int = 4
     """Control steps of a look."""
     spacing: float = 0.015
-    """Way of the withdrawal from one look to the next [m]: what is not told by then is left behind."""
+    """Way from where one look began to the next [m]: what is not told by then is passed."""
     turn: float = 0.35
     """Share of the angle to the region's middle that the tip bends in a control step."""
 
@@ -42,7 +42,7 @@ class SecondLook:
 
         Args:
             prediction: What is seen.
-            insertion: Of the shaft [m]; it shrinks in the withdrawal.
+            insertion: Of the shaft [m].
         """
         options = self._options
         regions = polyp_regions(prediction.probabilities, prediction.polyp_centres, DetectorOptions())
@@ -51,7 +51,7 @@ class SecondLook:
             self._left = 0
             return None
         if self._left == 0:
-            if insertion > self._began - options.spacing:
+            if abs(insertion - self._began) < options.spacing:
                 return None
             self._left, self._began = options.steps, insertion
         self._left -= 1

@@ -87,6 +87,9 @@ class Steering:
         options = self._options
         right, up, angle = _angles(prediction.lumen_direction)
         if self._retreat == 0:
+            stay = self._stay(prediction, readings)
+            if stay is not None:
+                return stay
             self._insertions.append(readings.insertion)
             if self._closed(prediction, readings):
                 self._retreat = options.retreat_steps
@@ -111,6 +114,11 @@ class Steering:
             bend_right=options.gain * right - undo * readings.bend_right,
             roll=0.0,
         )
+
+    def _stay(self, prediction: Prediction, readings: ScopeReadings) -> ScopeCommand | None:
+        """Return the command of a second look at what may be a polyp; None to go on."""
+        bend = self._second_look.bend(prediction, readings.insertion)
+        return None if bend is None else ScopeCommand(advance=0.0, bend_up=bend[0], bend_right=bend[1], roll=0.0)
 
     def _closed(self, prediction: Prediction, readings: ScopeReadings) -> bool:
         """Tell whether to draw back: the hand slips, the wall is at the lens, or the insertion does not grow."""
@@ -140,9 +148,9 @@ class Steering:
                 roll=0.0 if eased else self._torque,
                 free=True,
             )
-        bend = self._second_look.bend(prediction, readings.insertion)
-        if bend is not None:
-            return ScopeCommand(advance=0.0, bend_up=bend[0], bend_right=bend[1], roll=0.0)
+        stay = self._stay(prediction, readings)
+        if stay is not None:
+            return stay
         turn = 2 * np.pi * self._step / options.sweep_period
         sweep = options.sweep_angle if self._free >= options.steady_steps else 0.0
         return ScopeCommand(

@@ -8,7 +8,8 @@ import torch
 
 from assets.errors import InputError
 from perception.augment import Turn, jitter, turn_of, turns_of
-from perception.dataset import balanced_order, centre_map, cut_batch, load_split, open_dataset
+from perception.batches import cut_batch
+from perception.dataset import load_split, open_dataset
 from perception.prediction import POLYP
 from perception.targets import polyp_centres, sample_targets, straight_distance
 from perception.views import STILLS, View, from_another_device, magnified
@@ -219,16 +220,6 @@ def test_another_device_covers_but_never_renames(frames):
     assert 15 <= covered <= 40
 
 
-def test_a_centre_map_peaks_in_the_cell_of_the_centre():
-    drawn = centre_map(np.array([[9.0, 21.0, 300.0], [31.0, 3.0, 4.0]], np.float32), (8, 8))
-    assert drawn[5, 2] == 1
-    assert drawn[0, 7] == 1
-    assert (drawn == 1).sum() == 2
-    assert drawn[5, 3] == pytest.approx(np.exp(-1 / (2 * (np.sqrt(300 / np.pi) / 12) ** 2)), rel=1e-5)
-    assert drawn[1, 7] == pytest.approx(np.exp(-1 / (2 * 0.49)), rel=1e-5)
-    assert not centre_map(np.zeros((0, 3), np.float32), (8, 8)).any()
-
-
 def test_polyp_centres_are_the_middles_of_what_is_seen_of_each():
     classes, instance = np.ones((20, 20), np.uint8), np.ones((20, 20), np.uint16)
     classes[2:5, 2:7], instance[2:5, 2:7] = POLYP, 5  # two that touch
@@ -263,20 +254,3 @@ def test_jitter_brightens_image_and_exposure_together_so_that_the_radiance_still
     assert float(change.std()) > 0.15  # the images do differ
     assert float((change - altered).abs().mean()) < 0.06
     assert abs(float((change - altered).mean())) < 0.02
-
-
-def test_polyps_come_as_often_as_wanted_and_no_frame_twice_before_all_have_come():
-    with_polyp = np.zeros(100, np.bool_)
-    with_polyp[::10] = True
-    order = balanced_order(with_polyp, 0.5, np.random.default_rng(0))
-    assert len(order) == 100
-    assert with_polyp[order].mean() == 0.5
-    counts = np.bincount(order, minlength=100)
-    assert set(counts[with_polyp]) == {5}
-    assert set(counts[~with_polyp]) <= {0, 1}
-    every = balanced_order(with_polyp, 0.05, np.random.default_rng(0))
-    np.testing.assert_array_equal(np.sort(every), np.arange(100))
-    only = balanced_order(with_polyp, 1.0, np.random.default_rng(0))
-    assert set(np.bincount(only, minlength=100)[with_polyp]) == {10}
-    none = balanced_order(np.zeros(10, np.bool_), 0.5, np.random.default_rng(0))
-    np.testing.assert_array_equal(np.sort(none), np.arange(10))

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from perception.dataset import cut_batch, load_split
+from perception.batches import cut_batch
+from perception.dataset import load_split
 from perception.losses import gradient_loss, losses, masked_mean, soft_dice_loss
 from perception.network import build, fold_norms
 from perception.prediction import CLASSES, POLYP

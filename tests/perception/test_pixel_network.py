@@ -6,7 +6,8 @@ import torch
 from torch.nn import functional
 
 from perception.activations import activate
-from perception.dataset import cut_batch, load_split
+from perception.batches import cut_batch
+from perception.dataset import load_split
 from perception.losses import losses
 from perception.network import build
 from perception.predictor import Predictor

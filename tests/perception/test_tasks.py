@@ -12,9 +12,10 @@ import torch
 
 from assets.errors import InputError
 from assets.labels import label_id
+from perception.batches import cut_batch
 from perception.calibration import best_target_shift, best_threshold
 from perception.checkpoint import ModelConfig, load_model, save_model
-from perception.dataset import cut_batch, load_split
+from perception.dataset import load_split
 from perception.evaluate import evaluate_model
 from perception.losses import losses
 from perception.network import build

@@ -48,12 +48,13 @@ def test_the_tip_turns_to_what_may_be_a_polyp_by_a_share_of_the_angle(row: int, 
     assert bend == pytest.approx((up * angle, right * angle), abs=0.01)
 
 
-def test_a_look_takes_its_steps_and_the_next_begins_a_way_farther_on():
+@pytest.mark.parametrize("way", [-1, 1])
+def test_a_look_takes_its_steps_and_the_next_begins_a_way_farther_on(way: int):
     look, polyp = SecondLook(), seen()
     stays = [look.bend(polyp, 0.5) is not None for _ in range(OPTIONS.steps + 3)]
     assert stays == [True] * OPTIONS.steps + [False] * 3
-    assert look.bend(polyp, 0.5 - 0.9 * OPTIONS.spacing) is None
-    assert look.bend(polyp, 0.5 - 1.1 * OPTIONS.spacing) is not None
+    assert look.bend(polyp, 0.5 + way * 0.9 * OPTIONS.spacing) is None
+    assert look.bend(polyp, 0.5 + way * 1.1 * OPTIONS.spacing) is not None
 
 
 def test_a_look_ends_when_nothing_is_there_any_more():
@@ -68,13 +69,23 @@ def test_what_is_hardly_believed_is_passed():
     assert SecondLook().bend(seen(belief=0.4), 0.5) is not None
 
 
-def test_the_withdrawal_stays_where_a_polyp_may_be_and_the_insertion_does_not():
+@pytest.mark.parametrize(("phase", "speed"), [("insertion", 1), ("withdrawal", -1)])
+def test_the_scope_stays_where_a_polyp_may_be_and_goes_on(phase: str, speed: int):
     steering, options = Steering(), SteeringOptions()
-    assert steering.command(seen(), readings(0.5), "insertion").advance == options.step
-    stays = [steering.command(seen(), readings(0.5), "withdrawal").advance for _ in range(OPTIONS.steps + 1)]
-    assert stays == [0.0] * OPTIONS.steps + [-options.withdrawal_step]
+    full = options.step if speed > 0 else options.withdrawal_step
+    stays = [steering.command(seen(), readings(0.5), phase).advance for _ in range(OPTIONS.steps + 1)]
+    assert stays == [0.0] * OPTIONS.steps + [speed * full]
     steering.reset()
-    assert steering.command(seen(), readings(0.5), "withdrawal").advance == 0
+    assert steering.command(seen(), readings(0.5), phase).advance == 0
+
+
+def test_looks_are_no_reason_to_draw_back():
+    """The insertion does not grow meanwhile, as where the shaft is stuck."""
+    steering, inside = Steering(), 0.3
+    for _ in range(60):
+        command = steering.command(seen(), readings(inside), "insertion")
+        assert command.advance >= 0
+        inside += 0.4 * command.advance
 
 
 def test_a_hooked_tip_is_let_go_and_not_turned():
