@@ -132,7 +132,7 @@ def test_a_few_real_frames_are_learned_beside_simulated_ones(finished, tmp_path)
         cv2.imwrite(str(tmp_path / "real" / "masks" / f"{number}.png"), mask)
     start = options.out / MODEL
     further = replace(options, out=tmp_path / "run", start=start, real=tmp_path / "real", real_first=2, real_share=0.5)
-    train(replace(further, epochs=20))
+    train(replace(further, epochs=40))
     before, after = (
         Predictor.load(path, device="cpu")(picture[..., ::-1], 1.0) for path in (start, further.out / MODEL)
     )
