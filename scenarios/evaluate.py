@@ -16,7 +16,7 @@ from scenarios.episode_figures import episode_figures
 from scenarios.evaluation_report import episode_stem, sample_path, strip_path, with_episodes
 from scenarios.figures import Figure, LeftOutError, write_figures
 from scenarios.loop import run_episode
-from scenarios.models import shipped_model
+from scenarios.models import model_content
 from scenarios.observer import EpisodeRecord, Observer, read_record, write_record
 from scenarios.parallel import run_pieces
 from scenarios.planted import Failure
@@ -24,7 +24,6 @@ from scenarios.progress import progress
 from scenarios.report import ReportData, write_report
 from scenarios.runs import cache_folder, run_config, source_seed, start_run
 from scenarios.safety import safety_of
-from sim.shards import file_sha256
 
 
 @dataclass(frozen=True)
@@ -227,7 +226,5 @@ def _content(options: EvaluateOptions, sources: Sequence[str]) -> dict[str, Any]
     """Say what decides the results; of the model, its content."""
     content = {**asdict(options), "patients": sources}
     if "model" in options.drivers:
-        model = options.model or str(shipped_model(scenario_named(options.scenario).task.name))
-        if Path(model).is_file():
-            content["model_sha256"] = file_sha256(Path(model))
+        content |= model_content(options.model, scenario_named(options.scenario).task.name)
     return content

@@ -14,6 +14,7 @@ from assets.sources import resolve_patients
 from scenarios.cameras import camera_named
 from scenarios.catalogue import driver_named, scenario_named
 from scenarios.generate_summary import Refused, refusal, summary_lines
+from scenarios.models import model_content
 from scenarios.parallel import run_pieces
 from scenarios.progress import progress
 from scenarios.ray_executor import run_on_ray
@@ -46,8 +47,11 @@ class GenerateOptions:
     scenario: str = "colonoscopy"
     """A scenario's name, or file.py:Name."""
     driver: str = "explorer"
-    """Who drives: explorer (the oracle, straying: each scenario has its own), oracle, classical, blind, or
+    """Who drives: explorer (the oracle, straying: each scenario has its own), oracle, model, classical, blind, or
     file.py:Name."""
+    model: str | None = None
+    """Network of the driver `model`: FILE.safetensors, FILE.onnx, or file.py:name, a callable; if not given, the one
+    that comes with trocar."""
     frames: int = 120
     """Moments recorded of a patient; a frame each, or one for each look and each eye."""
     runs: int = 1
@@ -120,7 +124,7 @@ def generate(options: GenerateOptions) -> DatasetIndex:
         OSError: The folder cannot be written.
     """
     sources = resolve_patients(options.patients)
-    driver_named(options.driver, scenario_named(options.scenario).task)
+    driver_named(options.driver, scenario_named(options.scenario).task, options.model)
     if options.camera is not None:
         camera_named(options.camera, *options.size)
     out = place_of(options.out)
@@ -128,7 +132,7 @@ def generate(options: GenerateOptions) -> DatasetIndex:
         with tempfile.TemporaryDirectory(prefix="trocar-") as stage:
             return _generate_remotely(options, sources, Path(stage), out)
     with exclusive(out):
-        start_run(out, "trocar dataset generate", options)
+        start_run(out, "trocar dataset generate", _decisive(options))
         remove_leftovers(out)
         pieces = _pieces(options, sources, out)
         index = _record_all(options, sources, pieces, out)
@@ -136,6 +140,14 @@ def generate(options: GenerateOptions) -> DatasetIndex:
             if is_notes(path.name):
                 path.unlink()
         return index
+
+
+def _decisive(options: GenerateOptions) -> dict[str, Any]:
+    """Say what decides the frames; of a model that drives, its content."""
+    content = asdict(options)
+    if options.driver == "model":
+        content |= model_content(options.model, scenario_named(options.scenario).task.name)
+    return content
 
 
 def _generate_remotely(options: GenerateOptions, sources: Sequence[str], stage: Path, out: RemotePath) -> DatasetIndex:
@@ -152,7 +164,7 @@ def _generate_remotely(options: GenerateOptions, sources: Sequence[str], stage: 
             "choose another --out"
         )
     try:
-        if not start_run(stage, "trocar dataset generate", options):
+        if not start_run(stage, "trocar dataset generate", _decisive(options)):
             (out / "config.json").upload(stage / "config.json")
     except InputError as error:
         raise InputError(str(error).replace(str(stage), str(out))) from None
@@ -251,7 +263,7 @@ def split_of(index: int, count: int, splits: Sequence[float]) -> Split:
 
 def _content(options: GenerateOptions, sources: Sequence[str]) -> dict[str, Any]:
     """Say what decides the bytes of the data set: neither its folder nor who does the work does."""
-    chosen = asdict(options)
-    for free in ("out", "workers", "executor", "address"):
+    chosen = _decisive(options)
+    for free in ("out", "workers", "executor", "address", *(["model"] if "model_sha256" in chosen else [])):
         del chosen[free]
     return {**chosen, "patients": list(sources)}

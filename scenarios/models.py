@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import perception
 from assets.errors import InputError
 from perception.prediction import Prediction
+from sim.shards import file_sha256
 
 if TYPE_CHECKING:
     from perception.onnx_model import OnnxPredictor
@@ -31,6 +32,21 @@ def shipped_model(task: str) -> Path:
         there = ", ".join(sorted(one.stem for one in SHIPPED.glob("*.safetensors"))) or "no task"
         raise InputError(f"model: expected --model FILE for {task}, found none; a model comes with trocar for {there}")
     return path
+
+
+def model_content(model: str | None, task: str) -> dict[str, str]:
+    """Return what a run's config says of the network that drives: the SHA-256 of its file, where it is one.
+
+    Args:
+        model: As for `model_named`; None for the one that comes with trocar.
+        task: The task's name.
+
+    Raises:
+        InputError: None comes with trocar for the task.
+        OSError: The file cannot be read.
+    """
+    path = Path(model) if model is not None else shipped_model(task)
+    return {"model_sha256": file_sha256(path)} if path.is_file() else {}
 
 
 def model_named(model: str, task: str | None = None) -> Predict:

@@ -173,7 +173,7 @@ def _played(piece: Piece) -> list[Sample]:
             run_episode(
                 scene,
                 scenario,
-                driver_named(options.driver, task),
+                driver_named(options.driver, task, options.model),
                 seed,
                 appearance=appearance,
                 degradations=degradations,

@@ -17,9 +17,10 @@ from assets.patient_io import save_patient
 from scenarios.colonoscopy import COLONOSCOPY
 from scenarios.export.reprojection import with_static_flow
 from scenarios.generate import GenerateOptions, generate, split_of
+from scenarios.models import shipped_model
 from sim.dataset_index import read_dataset
 from sim.render.appearance import Appearance
-from sim.shards import read_shard
+from sim.shards import file_sha256, read_shard
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +170,21 @@ def test_frames_are_shared_by_runs_each_with_a_look_of_its_own(options, folders,
     metas = [sample.meta() for sample in read_shard(tmp_path / "runs" / "tube.tar")]
     assert [(meta["episode"], meta["step"]) for meta in metas] == [(0, 0), (0, 2), (0, 4), (1, 0), (1, 2)]
     assert metas[0]["appearance"] == metas[2]["appearance"] != metas[3]["appearance"]
+
+
+def test_the_model_drives_and_its_content_is_part_of_the_run(options, folders, tmp_path):
+    model = tmp_path / "mine.safetensors"
+    for suffix in (".safetensors", ".json"):
+        shutil.copy(shipped_model("colonoscopy").with_suffix(suffix), model.with_suffix(suffix))
+    asked = replace(options, out=tmp_path / "driven", patients=folders[:1], driver="model", splits=(1.0, 0.0, 0.0))
+    index = generate(asked)
+    assert sum(shard.count for shard in index.shards["train"]) == options.frames
+    said = json.loads((tmp_path / "driven" / "config.json").read_text())["options"]
+    assert said["model_sha256"] == file_sha256(model)
+    generate(replace(asked, model=str(model), out=tmp_path / "mine"))
+    assert content(tmp_path / "mine") == content(tmp_path / "driven")
+    with pytest.raises(InputError, match="model"):
+        generate(replace(asked, model=str(tmp_path / "none.safetensors"), out=tmp_path / "none"))
 
 
 def test_splits_take_whole_patients_in_order():
