@@ -37,6 +37,8 @@ class Prediction:
     """0 to 1: mean of `uncertainty` over the shown pixels; 1 if there is none."""
     polyp_centres: Float32[np.ndarray, "polyps 3"]
     """Column u and row v [px] of the middle of each polyp, and the belief in it within 0 and 1; the surest first."""
+    time: float | None = None
+    """Simulated time of the frame [s]; None where nobody has said it, as in what a network returns."""
 
     @property
     def classes(self) -> NDArray[np.uint8]:

@@ -110,6 +110,8 @@ def run_episode(
             asked = time.perf_counter()
             said = driver.perceive(observation)
             taken.append(time.perf_counter() - asked)
+            if said.time is None:
+                said = replace(said, time=frame.time)
             late = latency / 1000 if latency != "measured" else 0.0 if driver.needs_truth else taken[-1]
             clock.put(frame.time, late, said)
         known = clock.take(frame.time)

@@ -136,7 +136,7 @@ class Flawed:
 
     def _latency(self, said: Prediction, observation: Observation) -> Prediction:
         now = observation.readings.time
-        self._clock.put(now, self._severity / 1000, said)
+        self._clock.put(now, self._severity / 1000, replace(said, time=now))
         known = self._clock.take(now)
         return nothing_seen(said.depth.shape, _AHEAD, class_count=len(said.probabilities)) if known is None else known
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from perception.prediction import Prediction
+from scenarios.drivers.dead_time import DeadTime, Meanwhile
 from scenarios.drivers.second_look import SecondLook
 from scenarios.scope_episode import ScopeReadings
+from sim.control_step import CONTROL_STEP
 from sim.scope_state import ScopeCommand
 
 
@@ -23,6 +25,8 @@ class SteeringOptions:
     """Angles to the lumen [rad]: up to the first the scope advances at full speed, from the second on it crawls."""
     crawl: float = 0.15
     """Share of the full speed at which the tip slides by the wall where the lumen is far off the axis."""
+    unseen_way: float = 0.024
+    """Longest way that the insertion goes on what one frame has shown [m]: the later it comes, the slower."""
     most_bend: float = 2.1
     """Bending beyond this is undone: a tip hooked further than that only drags [rad]."""
     near: float = 0.004
@@ -65,6 +69,7 @@ class Steering:
     def __init__(self, options: SteeringOptions | None = None, second_look: SecondLook | None = None) -> None:
         self._options = options or SteeringOptions()
         self._second_look = second_look or SecondLook()
+        self._dead_time = DeadTime()
         self.reset()
 
     def reset(self) -> None:
@@ -74,18 +79,20 @@ class Steering:
         self._free = self._options.steady_steps
         self._near = self._loose = 0
         self._second_look.reset()
+        self._dead_time.reset()
         self._torque = self._options.torque
         self._insertions: deque[float] = deque(maxlen=self._options.patience)
 
     def command(self, prediction: Prediction, readings: ScopeReadings, phase: str) -> ScopeCommand:
         """Choose the command for a phase: `insertion`, or else inspection while withdrawing."""
         self._step += 1
-        withdrawing = phase == "withdrawal"
-        return self._withdraw(prediction, readings) if withdrawing else self._insert(prediction, readings)
+        meanwhile = self._dead_time.since(prediction, readings)
+        act = self._withdraw if phase == "withdrawal" else self._insert
+        return act(prediction, readings, meanwhile)
 
-    def _insert(self, prediction: Prediction, readings: ScopeReadings) -> ScopeCommand:
+    def _insert(self, prediction: Prediction, readings: ScopeReadings, meanwhile: Meanwhile) -> ScopeCommand:
         options = self._options
-        right, up, angle = _angles(prediction.lumen_direction)
+        right, up, angle = _angles(prediction.lumen_direction, meanwhile)
         if self._retreat == 0:
             stay = self._stay(prediction, readings)
             if stay is not None:
@@ -106,6 +113,7 @@ class Steering:
             )
         fast, slow = options.slow
         speed = float(np.interp(angle, [fast, slow], [1.0, options.crawl]))
+        speed = min(speed, options.unseen_way / (options.step * (1 + meanwhile.age / CONTROL_STEP)))
         bend = float(np.hypot(readings.bend_up, readings.bend_right))
         undo = max(0.0, bend - options.most_bend) / max(bend, 1e-9)
         return ScopeCommand(
@@ -129,9 +137,9 @@ class Steering:
         self._near = self._near + 1 if _depth_ahead(prediction) < self._options.near else 0
         return idle or readings.blocked or self._near >= self._options.near_steps
 
-    def _withdraw(self, prediction: Prediction, readings: ScopeReadings) -> ScopeCommand:
+    def _withdraw(self, prediction: Prediction, readings: ScopeReadings, meanwhile: Meanwhile) -> ScopeCommand:
         options = self._options
-        right, up, angle = _angles(prediction.lumen_direction)
+        right, up, angle = _angles(prediction.lumen_direction, meanwhile)
         hooked = readings.push_force < -options.hard_pull
         self._free += 1
         if hooked and self._loose == 0:
@@ -161,14 +169,19 @@ class Steering:
         )
 
 
-def _angles(direction: np.ndarray) -> tuple[float, float, float]:
-    """Split a direction in camera axes into the angles to the right and up, and the whole angle to the axis [rad]."""
+def _angles(direction: np.ndarray, meanwhile: Meanwhile) -> tuple[float, float, float]:
+    """Split a direction in camera axes into the angles to the right and up, and the whole angle to the axis [rad].
+
+    What the tip has turned since is taken off.
+    """
     x, y, z = (float(part) for part in direction)
     across = np.hypot(x, y)
     angle = float(np.arctan2(across, z))
-    if across < 1e-9:
-        return 0.0, 0.0, angle
-    return angle * x / across, -angle * y / across, angle
+    right, up = (0.0, 0.0) if across < 1e-9 else (angle * x / across, -angle * y / across)
+    if meanwhile.age == 0:
+        return right, up, angle
+    right, up = right - meanwhile.right, up - meanwhile.up
+    return right, up, float(np.hypot(right, up))
 
 
 def _depth_ahead(prediction: Prediction) -> float:
