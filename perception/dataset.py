@@ -50,6 +50,8 @@ class Frames:
     """Of each frame."""
     times: Float32[np.ndarray, "n"]
     """Simulated time of each frame in its episode [s]."""
+    packed_sought: UInt8[np.ndarray, "n bytes"]
+    """Of each frame, a bit a pixel: whether it shows what is sought, at any distance; see `sought`."""
 
     def __len__(self) -> int:
         return len(self.rgb)
@@ -58,6 +60,12 @@ class Frames:
     def with_sought(self) -> NDArray[np.bool_]:
         """True for each frame that shows more than a speck of what is sought, shape (n,)."""
         return np.asarray((self.classes == self.task.sought).sum(axis=(1, 2)) >= _SOUGHT_PIXELS)
+
+    def sought(self, row: int) -> NDArray[np.bool_]:
+        """Return which pixels of a frame show what is sought, at any distance, shape (h, w)."""
+        shape = self.classes.shape[1:]
+        bits = np.unpackbits(self.packed_sought[row], count=shape[0] * shape[1])
+        return np.asarray(bits.reshape(shape), dtype=np.bool_)
 
     def every(self, stride: int) -> "Frames":
         """Return every so many frames, as views."""
@@ -74,6 +82,7 @@ class Frames:
             self.centres[rows],
             self.patients[rows],
             self.times[rows],
+            self.packed_sought[rows],
         )
 
 
@@ -124,6 +133,7 @@ def load_split(
     rgb, classes, distance = np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint8), np.empty(shape, np.float16)
     log_exposure, direction = np.empty(kept, np.float32), np.empty((kept, 3), np.float32)
     visible, times = np.empty(kept, np.bool_), np.empty(kept, np.float32)
+    packed_sought = np.empty((kept, -(-camera.height * camera.width // 8)), np.uint8)
     centres, patients = list[NDArray[np.float32]](), list[str]()
     number = 0
     with ThreadPoolExecutor(threads) as pool:
@@ -141,6 +151,7 @@ def load_split(
                     distance[row] = straight_distance(targets.depth, camera)
                     log_exposure[row], direction[row] = np.log(targets.exposure), targets.lumen_direction
                     visible[row], times[row] = targets.lumen_visible, targets.time
+                    packed_sought[row] = np.packbits(targets.sought)
                     centres.append(targets.centres)
                     patients.append(targets.patient)
                 number += 1
@@ -157,6 +168,7 @@ def load_split(
         tuple(centres),
         tuple(patients),
         times,
+        packed_sought,
     )
 
 

@@ -49,7 +49,7 @@ class Sighting:
     hits: bool
     """It overlaps a polyp by HIT_IOU or more."""
     false: bool
-    """It touches no polyp."""
+    """It touches no polyp, however far away."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def looks_of(network: EndoscopyNet, frames: Frames, device: torch.device) -> lis
         least = options.least_share * truth.size
         polyps = [mask for mask in _parts(truth) if mask.sum() >= least] if truth.any() else []
         regions = polyp_regions(probabilities, centres, options)
-        sightings = tuple(_sighting(region, truth, polyps) for region in regions)
+        sightings = tuple(_sighting(region, frames.sought(row), polyps) for region in regions)
         found.append(Look(sightings, len(polyps), steps, first))
     return found
 
@@ -158,9 +158,9 @@ def _said(
                 yield int(row), probabilities[place], decode_centres(outputs.centre_logits[place], least=_LEAST)
 
 
-def _sighting(region: Region, truth: NDArray[np.bool_], polyps: Sequence[NDArray[np.bool_]]) -> Sighting:
+def _sighting(region: Region, sought: NDArray[np.bool_], polyps: Sequence[NDArray[np.bool_]]) -> Sighting:
     hits = any((region.mask & one).sum() >= HIT_IOU * (region.mask | one).sum() for one in polyps)
-    return Sighting(region.mask, logit(region.centre), region.belief, hits, not (region.mask & truth).any())
+    return Sighting(region.mask, logit(region.centre), region.belief, hits, not (region.mask & sought).any())
 
 
 def _parts(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:

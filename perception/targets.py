@@ -52,6 +52,8 @@ class Targets:
     centres: Float32[np.ndarray, "n 3"]
     """Column u, row v [px] and visible pixels of each polyp that is nearer than LUMEN_DISTANCE, the largest first; or
     of the tip, if it is seen."""
+    sought: Bool[np.ndarray, "h w"]
+    """True for the pixels of what is sought at any distance: a polyp beyond LUMEN_DISTANCE is class lumen."""
     time: float
     """Simulated time of the frame in its episode [s]; 0 where the sample does not say."""
     patient: str
@@ -83,9 +85,11 @@ def sample_targets(sample: Sample) -> Targets:
     if task is COLONOSCOPY:
         classes = class_map(semantic, depth, camera, labels=labels)
         centres = polyp_centres(classes, instance)
+        sought = semantic == labels["polyp"]
     else:
         classes = survey_class_map(semantic, depth, labels=labels)
         centres = tip_centre(direction, camera) if visible else np.zeros((0, 3), np.float32)
+        sought = classes == task.sought
     return Targets(
         rgb=rgb,
         exposure=_positive(meta, "exposure", sample.where),
@@ -96,6 +100,7 @@ def sample_targets(sample: Sample) -> Targets:
         lumen_direction=direction,
         lumen_visible=visible,
         centres=centres,
+        sought=sought,
         time=_time(meta, sample.where),
         patient=_text(meta, "patient", sample.where),
         task=task,

@@ -116,4 +116,5 @@ def _made_up(pixels: int) -> Frames:
         centres=(centre,) * _FRAMES,
         patients=("made up",) * _FRAMES,
         times=np.zeros(_FRAMES, np.float32),
+        packed_sought=np.stack([np.packbits(one == 2) for one in classes]),
     )

@@ -32,6 +32,8 @@ def test_a_split_holds_what_its_shards_hold_in_their_order(tubes, frames):
         targets = sample_targets(samples[row])
         np.testing.assert_array_equal(frames.rgb[row], targets.rgb)
         np.testing.assert_array_equal(frames.classes[row], targets.classes)
+        np.testing.assert_array_equal(frames.sought(row), targets.sought)
+        assert (frames.sought(row) >= (targets.classes == POLYP)).all()
         np.testing.assert_allclose(
             frames.distance[row].astype(np.float32), straight_distance(targets.depth, targets.camera), rtol=6e-4
         )

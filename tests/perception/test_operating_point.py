@@ -96,3 +96,16 @@ def test_a_frame_stands_until_the_next_of_its_sequence(make_tubes, tmp_path):
     looks = looks_of(build("S"), replace(frames, times=times), CPU)
     assert [one.first for one in looks] == [True, False, False, True, True, False, False, False]
     assert [one.steps for one in looks] == [3, 3, 3, 3, 1, 3, 3, 3]
+
+
+def test_an_alarm_on_a_polyp_far_away_is_not_false(make_tubes, tmp_path):
+    frames = load_split(make_tubes(tmp_path, {"validation": [6, 6]}, 64), "validation")
+    torch.manual_seed(3)
+    network = build("S").eval()
+    network.shift_class(2, 0.3)
+    near = looks_of(network, frames, CPU)
+    assert any(one.false for look in near for one in look.sightings)
+    everywhere = np.full_like(frames.packed_sought, 255)  # as of a polyp beyond the wall that is near
+    for before, after in zip(near, looks_of(network, replace(frames, packed_sought=everywhere), CPU), strict=True):
+        assert not any(one.false for one in after.sightings)
+        assert [one.hits for one in after.sightings] == [one.hits for one in before.sightings]
