@@ -16,6 +16,7 @@ from perception.model_card import write_model_card
 from perception.onnx_model import OnnxPredictor, export_onnx
 from perception.predictor import Predictor
 from scenarios.figures import Figure
+from sim.shards import file_sha256
 
 _COMPARED = 8  # made-up frames
 _MAPS = ("probabilities", "depth", "depth_scale", "lumen_direction", "lumen_visible", "uncertainty")
@@ -110,6 +111,7 @@ def recalibrate(options: CalibrateOptions) -> list[Figure]:
         "centre_shift": float(before.get("centre_shift", 0.0)) + shift,
         "alarms_found": rate.found,
         "false_alarms_per_minute": rate.false_alarms_per_minute,
+        "refitted_sha256": before.get("refitted_sha256") or file_sha256(options.model),  # as it was trained
     }
     save_model(
         options.out or options.model, network, replace(config, training=config.training | {"calibration": fitted})

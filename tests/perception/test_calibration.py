@@ -63,7 +63,7 @@ def test_for_stills_the_shift_is_fitted_on_altered_frames_that_show_a_polyp(make
 
 def replace_rows(frames, rows):
     """Return the frames of some rows, of a mask."""
-    names = ("rgb", "log_exposure", "classes", "distance", "direction", "visible", "times")
+    names = ("rgb", "log_exposure", "classes", "distance", "direction", "visible", "times", "packed_sought")
     kept = {name: getattr(frames, name)[rows] for name in names}
     tuples = {name: tuple(np.array(getattr(frames, name), object)[rows]) for name in ("centres", "patients")}
     return replace(frames, **kept, **tuples)

@@ -7,11 +7,11 @@ from scenarios.bench.endurance import bench_endurance
 
 @pytest.fixture(scope="module")
 def figures():
-    return {figure.name: figure for figure in bench_endurance(steps=520, resets=100)}
+    return {figure.name: figure for figure in bench_endurance(steps=620, resets=100)}
 
 
 def test_the_scope_gets_in_and_out_again_without_a_fault(figures):
-    assert figures["physics.endurance.steps"].value == 520
+    assert figures["physics.endurance.steps"].value == 620
     assert figures["physics.endurance.caecum_reached"].value >= 1
     assert figures["physics.endurance.withdrawn"].value >= 1
     assert figures["physics.endurance.deepest_contact.mm"].value < 1.0

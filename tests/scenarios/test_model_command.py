@@ -10,6 +10,7 @@ from scenarios.colonoscopy import endoscope_camera
 from scenarios.model_command import ExportOptions
 from scenarios.models import model_named
 from sim.camera import Camera
+from sim.shards import file_sha256
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,7 @@ def test_the_alarms_of_a_model_are_fitted_anew_and_noted(tube_folder, tmp_path):
     fitted, config = load_model(out)
     shift = config.training["calibration"]["centre_shift"] - 1.5
     assert config.training["calibration"]["temperature"] == 1.1
+    assert config.training["calibration"]["refitted_sha256"] == file_sha256(path)
     assert config.training["calibration"]["false_alarms_per_minute"] <= 0.5
     before, after = network.state_dict(), fitted.state_dict()
     moved = [name for name in before if not torch.equal(before[name], after[name])]
