@@ -1,8 +1,10 @@
 """Colonoscopy: insertion from the rectum to the caecum, then withdrawal with inspection."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
+from assets.instruments.flexible import COLONOSCOPE_FIELD
 from assets.patient import Patient
 from perception.prediction import CLASSES, LUMEN, POLYP, WALL
 from scenarios.colonoscopy_episode import ColonoscopyEpisode, ScopeSituation
@@ -49,11 +51,8 @@ def stuck(situation: ScopeSituation) -> bool:
 
 
 def endoscope_camera(width: int, height: int) -> Camera:
-    """Make the colonoscope's camera: a fisheye, 140 degrees across the width, with the corners dark.
-
-    Video colonoscopes state 140 to 170 degrees (Olympus CF-HQ190: 170 degrees in normal focus, across the diagonal).
-    """
-    return replace(Camera.with_fov(width, height, 140.0), content_radius=0.57 * width)
+    """Make the colonoscope's camera: a fisheye, COLONOSCOPE_FIELD across the width, with the corners dark."""
+    return replace(Camera.with_fov(width, height, math.degrees(COLONOSCOPE_FIELD)), content_radius=0.57 * width)
 
 
 def open_scene(patient: Patient, camera: Camera, cache: Path | None) -> ColonoscopyScene:

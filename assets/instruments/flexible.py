@@ -79,6 +79,10 @@ class ScopeDevice:
         return max(-up, min(bend_up, up)), max(-self.max_bend_right, min(bend_right, self.max_bend_right))
 
 
+COLONOSCOPE_FIELD = math.radians(140.0)
+"""Angle that a video colonoscope sees across the width of its picture [rad]; makers state 140 to 170 degrees (Olympus
+CF-HQ190: 170 degrees in normal focus, across the diagonal)."""
+
 COLONOSCOPE = ScopeDevice(
     # Length, diameters and angulation of the Olympus CF-HQ190L (Olympus, EVIS EXERA III CF-HQ190 data sheet): tube
     # 12.8 mm, tip 13.2 mm, 180 degrees up and down, 160 right and left. The length is that of the longest instruments.

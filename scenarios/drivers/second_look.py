@@ -4,11 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from assets.instruments.flexible import COLONOSCOPE_FIELD
 from perception.detector import DetectorOptions, polyp_regions
 from perception.prediction import Prediction
-
-_FIELD = float(np.radians(140.0))
-"""Angle across the width of the colonoscope's picture [rad], a fisheye whose pixels are equal angles apart."""
 
 
 @dataclass(frozen=True)
@@ -57,5 +55,5 @@ class SecondLook:
         self._left -= 1
         height, width = region.mask.shape
         row, column = (float(places.mean()) for places in np.nonzero(region.mask))
-        share = options.turn * _FIELD / width
+        share = options.turn * COLONOSCOPE_FIELD / width  # a fisheye's pixels are equal angles apart
         return -share * (row - (height - 1) / 2), share * (column - (width - 1) / 2)
